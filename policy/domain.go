@@ -1,0 +1,102 @@
+package policy
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// Prober asks one host about one address. The question is put in the address's
+// own spelling. It never fails: what could not be found out is an Unsure answer.
+// It returns soon after ctx ends, and is called concurrently.
+type Prober interface {
+	Ask(ctx context.Context, a Address) Answer
+}
+
+// ProberFunc makes a Prober of a function.
+type ProberFunc func(ctx context.Context, a Address) Answer
+
+// Ask calls f.
+func (f ProberFunc) Ask(ctx context.Context, a Address) Answer { return f(ctx, a) }
+
+// Host is one mailbox host of a domain: where to ask and where to send.
+type Host struct {
+	Name        string // as in the configuration, or from MX
+	Route       string // transport(5) value that leads to it: "smtp:[NAME]:25"
+	AliasDomain string // pseudo-domain that the alias map sends its mailboxes to
+	Prober      Prober
+}
+
+// Domain is a distributed domain: its names, and its hosts in order of
+// preference. The exported fields do not change once a Searcher has it; the
+// hosts may, at any time.
+type Domain struct {
+	// Names are all names of the domain, as NormalDomain returns them, the first
+	// of them the one that the log shows.
+	Names []string
+	// AskAs is the spelling of the domain that is put to the hosts, verbatim,
+	// whichever of Names the recipient had: one mailbox, one entry in memory.
+	// "": hosts are asked about the name that the recipient had.
+	AskAs string
+	// Delimiter is Postfix's recipient_delimiter: mailboxes are looked for
+	// without their extension first. "": there are no extensions.
+	Delimiter string
+	// Owners are the addresses that are settled without asking, as Key returns
+	// them with the first of Names for domain, and the names of their hosts.
+	Owners map[string]string
+
+	hosts atomic.Pointer[[]*Host]
+}
+
+// SetHosts sets the domain's hosts in order of preference. The slice must not be
+// changed afterwards. Searches under way keep the hosts that they began with.
+func (d *Domain) SetHosts(hosts []*Host) { d.hosts.Store(&hosts) }
+
+// Hosts returns the hosts in order of preference, none if they are not known
+// yet (MX). The slice must not be changed.
+func (d *Domain) Hosts() []*Host {
+	if p := d.hosts.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// host returns the host of that name, nil if the domain has none.
+func (d *Domain) host(name string) *Host {
+	for _, h := range d.Hosts() {
+		if h.Name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// asked returns the address as the hosts know it.
+func (d *Domain) asked(a Address) Address {
+	if d.AskAs != "" {
+		return a.At(d.AskAs)
+	}
+	return a
+}
+
+// settled returns the host that the list of owners has for the first of the
+// addresses that is in it, nil if none is.
+func (d *Domain) settled(addresses ...Address) *Host {
+	if len(d.Owners) == 0 {
+		return nil
+	}
+	for _, a := range addresses {
+		if name, ok := d.Owners[a.At(d.Names[0]).Key()]; ok {
+			return d.host(name)
+		}
+	}
+	return nil
+}
+
+// AsksAbout returns the spelling of the domain that hosts are asked about, for a
+// recipient with the first of its names.
+func (d *Domain) AsksAbout() string {
+	if d.AskAs != "" {
+		return d.AskAs
+	}
+	return d.Names[0]
+}

@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// inquiry is one search among the hosts of a domain about one address.
+type inquiry struct {
+	s       *Searcher
+	a       Address
+	hosts   []*Host
+	answers []Answer // one for each host; Unasked: still waited for
+	recalls int      // how many of them are from memory
+	waiting int      // hosts that have yet to answer
+	heard   chan heard
+}
+
+// heard is the answer of one host.
+type heard struct {
+	host   int
+	answer Answer
+}
+
+// inquire asks all hosts about which memory has no answer, at once, and returns
+// as soon as the verdict is clear. Hosts that are still silent then may finish:
+// cutting them off would cost a connection, and their answers are worth keeping.
+func (s *Searcher) inquire(a Address, hosts []*Host, remembered []Answer) (f Finding, err error) {
+	if err := s.enter(); err != nil {
+		return s.deferred(Finding{}, err.Error()), nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.opt.Deadline)
+	end := func() {
+		cancel()
+		s.leave()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			end()
+			s.opt.Log.Error("search failed", "fault", p, "stack", string(debug.Stack()))
+			f, err = Finding{}, fmt.Errorf("internal fault: %v", p)
+		}
+	}()
+	q := &inquiry{s: s, a: a, hosts: hosts, answers: make([]Answer, len(hosts)), heard: make(chan heard, len(hosts))}
+	for i, h := range hosts {
+		at := slices.IndexFunc(remembered, func(r Answer) bool { return r.Host == h.Name && r.Says != Unasked })
+		if at >= 0 {
+			q.answers[i] = remembered[at]
+			q.recalls++
+			continue
+		}
+		q.answers[i].Host = h.Name
+		q.waiting++
+		go func() { q.heard <- heard{i, s.ask(ctx, h, a)} }()
+	}
+	q.listen(ctx)
+	f = q.conclude()
+	go func() {
+		defer end()
+		defer s.survive("search failed")
+		q.linger(ctx, f)
+	}()
+	return f, nil
+}
+
+// ask puts the question to one host; a fault of ours is an Unsure answer.
+func (s *Searcher) ask(ctx context.Context, h *Host, a Address) (answer Answer) {
+	start := time.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			s.opt.Log.Error("probe failed", "host", h.Name, "fault", p, "stack", string(debug.Stack()))
+			answer = UnsureOf(h.Name, "internal fault: %v", p)
+		}
+		if answer.Says != Yes && answer.Says != No {
+			answer.Says = Unsure
+		}
+		answer.Host = h.Name
+		if answer.At.IsZero() {
+			answer.At = start
+		}
+	}()
+	return h.Prober.Ask(ctx, a)
+}
+
+// listen takes answers until the verdict is clear: all hosts have answered, or
+// one said yes and none that would be preferred can still be heard in time.
+func (q *inquiry) listen(ctx context.Context) {
+	var patience <-chan time.Time // runs once somebody said yes
+	for q.waiting > 0 {
+		if yes, final := q.yes(); final {
+			return
+		} else if yes && patience == nil {
+			timer := time.NewTimer(q.s.opt.PreferenceWait)
+			defer timer.Stop()
+			patience = timer.C
+		}
+		select {
+		case h := <-q.heard:
+			q.take(h)
+		case <-patience:
+			return
+		case <-ctx.Done():
+			q.giveUp(context.Cause(ctx))
+			return
+		}
+	}
+}
+
+// yes tells whether a host said yes, and whether no host that is still silent
+// could be preferred to it.
+func (q *inquiry) yes() (yes, final bool) {
+	_, owner := Combine(q.answers)
+	if owner < 0 {
+		return false, false
+	}
+	rivals := q.answers[:owner]
+	if q.answers[owner].Weak {
+		rivals = q.answers
+	}
+	return true, !slices.ContainsFunc(rivals, func(a Answer) bool { return a.Says == Unasked })
+}
+
+func (q *inquiry) take(h heard) {
+	q.answers[h.host] = h.answer
+	q.waiting--
+}
+
+// giveUp makes those that are silent at the deadline unsure.
+func (q *inquiry) giveUp(cause error) {
+	for i := range q.answers {
+		if q.answers[i].Says == Unasked {
+			q.answers[i] = UnsureOf(q.hosts[i].Name, "no answer in time: %v", cause)
+		}
+	}
+}
+
+// conclude makes the finding of what was heard so far, and remembers it.
+func (q *inquiry) conclude() Finding {
+	f := q.s.finding(q.hosts, slices.Clone(q.answers), SourceSearch)
+	switch {
+	case f.Verdict == Deliver:
+		q.s.memory.Own(q.a, q.owner(f))
+	case f.Verdict == Reject && q.recalls > 0 && !q.stillRemembered():
+		// A no that was recalled when the search began has outlived itself
+		// while the other hosts were asked: the verdict is not all fresh.
+		f = q.s.deferred(f, "a remembered answer grew too old during the search")
+	default:
+		q.s.memory.Keep(q.a, f.Answers)
+	}
+	return f
+}
+
+func (q *inquiry) owner(f Finding) Answer {
+	_, i := Combine(f.Answers)
+	return f.Answers[i]
+}
+
+// stillRemembered tells whether the answers that came from memory are in it yet.
+func (q *inquiry) stillRemembered() bool {
+	living := 0
+	for _, r := range q.s.memory.Recall(q.a).Answers {
+		if slices.ContainsFunc(q.answers, r.same) {
+			living++
+		}
+	}
+	return living >= q.recalls
+}
+
+// linger hears the hosts that were not waited for. If one that is preferred to
+// the owner says yes as well, it is the owner from now on.
+func (q *inquiry) linger(ctx context.Context, f Finding) {
+	for ; q.waiting > 0; q.waiting-- {
+		h := <-q.heard
+		if ctx.Err() == nil {
+			q.answers[h.host] = h.answer
+		}
+	}
+	if f.Verdict != Deliver {
+		return
+	}
+	if _, i := Combine(q.answers); q.hosts[i] != f.Host {
+		q.s.memory.Own(q.a, q.answers[i])
+	}
+}
+
+// refresh asks the owner of a remembered mailbox again, behind the look-up that
+// was answered from memory: still yes, and the entry is as new; no, and the
+// mailbox has moved or is gone, so the others are asked; unsure, and the entry
+// stands until it expires.
+func (s *Searcher) refresh(d *Domain, a Address, owner *Host) {
+	s.memory.Postpone(a) // until the answer is here, or for a while if there is none
+	// One refresh at a time, whatever memory makes of it, in whichever spelling.
+	s.refreshes.DoChan(a.Key(), func() (any, error) {
+		if s.enter() == nil {
+			defer s.leave()
+			defer s.survive("refresh failed")
+			s.renew(d, a, owner)
+		}
+		return nil, nil
+	})
+}
+
+func (s *Searcher) renew(d *Domain, a Address, owner *Host) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.opt.Deadline)
+	defer cancel()
+	switch answer := s.ask(ctx, owner, a); answer.Says {
+	case Yes:
+		s.memory.Own(a, answer)
+	case No:
+		s.memory.Disown(a)
+		s.memory.Keep(a, []Answer{answer})
+		if _, err := s.locate(ctx, d, a, time.Now().Add(s.opt.Deadline)); err != nil {
+			s.opt.Log.Error("refresh failed", "err", fmt.Sprint(err))
+		}
+	}
+}
+
+// survive, deferred in a goroutine that no asker waits for, keeps a fault of
+// ours there from ending the program.
+func (s *Searcher) survive(what string) {
+	if p := recover(); p != nil {
+		s.opt.Log.Error(what, "fault", p, "stack", string(debug.Stack()))
+	}
+}

@@ -1,0 +1,32 @@
+package policy
+
+// Memory remembers answers. It decides how long an answer lives, and forgets;
+// the Searcher decides what an answer means. All methods are called
+// concurrently and do no I/O that a look-up would wait for.
+type Memory interface {
+	// Recall returns the living answers about an address.
+	Recall(a Address) Memo
+	// Own remembers the host whose yes counts, under the address's Key, and
+	// drops what was kept about the address.
+	Own(a Address, yes Answer)
+	// Postpone notes that the owner could not be asked again: it stays, and is
+	// not stale for a while.
+	Postpone(a Address)
+	// Disown forgets the owner.
+	Disown(a Address)
+	// Keep remembers what the hosts said that do not have the mailbox, for this
+	// very spelling of the address, in place of what was kept before. It takes
+	// no note of a yes. The slice is the memory's from then on, and is not changed.
+	Keep(a Address, answers []Answer)
+}
+
+// Memo is what is remembered about one address.
+type Memo struct {
+	// Owner is the yes of the mailbox's host; Says is Unasked if none is known.
+	Owner Answer
+	// Stale: the owner is to be asked again, behind this look-up.
+	Stale bool
+	// Answers are the others' No and Unsure, each within its lifetime. They are
+	// shared and must not be changed.
+	Answers []Answer
+}

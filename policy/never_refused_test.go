@@ -1,0 +1,209 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// The rule above all others: a mailbox that exists is never refused.
+
+func TestOneHostInTroubleIsEnoughNotToReject(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		says func(Address) Answer
+	}{
+		{"unsure", func(Address) Answer { return Answer{Says: Unsure, Why: "421"} }},
+		{"says nothing", func(Address) Answer { return Answer{} }},
+		{"says what there is no word for", func(Address) Answer { return Answer{Says: 6} }},
+		{"weakly unsure", func(Address) Answer { return Answer{Says: Unsure, Weak: true} }},
+		{"panics", func(Address) Answer { panic("a bug") }},
+		{"panics with nothing", func(Address) Answer { panic(nil) }},
+		{"indexes out of range", func(a Address) Answer { _ = []int{}[len(a.Local())]; return Answer{Says: No} }},
+	} {
+		for place := range 3 {
+			t.Run(fmt.Sprintf("%s, host %d", tt.name, place+1), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					hosts := []*mailHost{newHost("mail1"), newHost("mail2"), newHost("mail3")}
+					hosts[place].does(tt.says)
+					s := newSite(t, hosts...)
+					f := s.look(t, "anna@example.com")
+					wantVerdict(t, f, Defer)
+					if f.Reply != deferReply || f.Why == "" {
+						t.Errorf("client is told %v because %q", f.Reply, f.Why)
+					}
+					time.Sleep(unsureExpire + time.Second)
+					hosts[place].has("anna@example.com")
+					wantDeliver(t, s.look(t, "anna@example.com"), hosts[place], SourceSearch)
+				})
+			})
+		}
+	}
+}
+
+func TestHostWithoutAProberIsUnsure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, newHost("mail1"))
+		s.domain.SetHosts(append(listOf(newHost("mail1")), &Host{Name: "mail2"}))
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+	})
+}
+
+func TestDomainWhoseHostsAreNotKnownIsDeferred(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+		s.domain.hosts.Store(nil) // MX has not been asked yet
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+
+		mail1 := newHost("mail1", "anna@example.com")
+		s.domain.SetHosts(listOf(mail1))
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
+	})
+}
+
+func TestRejectIsNotPutTogetherFromANoThatGrewTooOldMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1"), newHost("mail2").down()
+		s := newSite(t, mail1, mail2)
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+
+		time.Sleep(noExpire - time.Second)
+		mail1.has("anna@example.com") // since just now
+		mail2.has().takes(2 * time.Second)
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
+	})
+}
+
+func TestRejectMayUseANoThatIsStillRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1"), newHost("mail2").down()
+		s := newSite(t, mail1, mail2)
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+		time.Sleep(noExpire - 10*time.Second)
+		mail2.has().takes(2 * time.Second)
+		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
+		wantAsked(t, 1, mail1)
+	})
+}
+
+// Each answer counts from when it was given, not from when it was last used.
+func TestRememberedNoDoesNotGrowYoungerByBeingUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1"), newHost("mail2").down()
+		s := newSite(t, mail1, mail2)
+		for begun := time.Now(); time.Since(begun) < noExpire; time.Sleep(unsureExpire) {
+			wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+		}
+		wantAsked(t, 1, mail1)
+		mail1.has("anna@example.com")
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
+	})
+}
+
+func TestNoAboutOneSpellingIsNoneAboutAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1 := newHost("mail1", "anna@example.com")
+		s := newSite(t, mail1)
+		wantVerdict(t, s.look(t, "Anna@example.com"), Reject)
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
+	})
+}
+
+func TestSearchesForTwoSpellingsAreNotJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1 := newHost("mail1", "anna@example.com").takes(time.Second)
+		s := newSite(t, mail1)
+		go s.Search(t.Context(), Request{Recipient: "Anna@example.com"})
+		synctest.Wait()
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
+	})
+}
+
+func TestHostAddedDuringASearchIsNotLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1").takes(2*time.Second), newHost("mail2", "anna@example.com")
+		s := newSite(t, mail1)
+		go func() {
+			time.Sleep(time.Second)
+			s.domain.SetHosts(listOf(mail1, mail2))
+		}()
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+		wantDeliver(t, s.look(t, "anna@example.com"), mail2, SourceSearch)
+		wantAsked(t, 1, mail1, mail2)
+	})
+}
+
+func TestHostAddedDuringASearchIsNotLeftOutForThoseWhoJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1").takes(2*time.Second), newHost("mail2", "anna@example.com")
+		s := newSite(t, mail1)
+		go s.Search(t.Context(), Request{Recipient: "anna@example.com"})
+		time.Sleep(time.Second)
+		s.domain.SetHosts(listOf(mail1, mail2))
+		if f := s.look(t, "anna@example.com"); f.Verdict == Reject {
+			t.Errorf("rejected, and %s was not asked", mail2.name)
+		}
+	})
+}
+
+func TestRememberedRejectDoesNotHoldForANewHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1"), newHost("mail2", "anna@example.com")
+		s := newSite(t, mail1)
+		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
+		for _, order := range [][]*mailHost{{mail1, mail2}, {mail2, mail1}, {mail2}} {
+			s.domain.SetHosts(listOf(order...))
+			if f := s.look(t, "anna@example.com"); f.Verdict != Deliver || f.Host.Name != mail2.name {
+				t.Errorf("%v to %v", f.Verdict, f.Host)
+			}
+			s.memory.Disown(mustParse(t, "anna@example.com"))
+		}
+	})
+}
+
+// Whatever the memory says and the hosts do: a rejection has a no of each host
+// about this very address, given just now or remembered.
+func TestRejectHasANoOfEachHost(t *testing.T) {
+	words := []Says{Unasked, Yes, No, No, No, Unsure, 5}
+	says := rapid.SampledFrom(words)
+	rapid.Check(t, func(rt *rapid.T) {
+		names := []string{"mail1", "mail2", "mail3"}[:rapid.IntRange(0, 3).Draw(rt, "hosts")]
+		fresh := make(map[string]Says)
+		var hosts []*mailHost
+		for _, name := range names {
+			fresh[name] = says.Draw(rt, name+" says")
+			hosts = append(hosts, newHost(name).always(Answer{Says: fresh[name], Weak: rapid.Bool().Draw(rt, "weak")}))
+		}
+		kept := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Answer {
+			return Answer{Host: rapid.SampledFrom([]string{"mail1", "mail2", "mail3", "gone", ""}).Draw(rt, "host"), Says: says.Draw(rt, "says")}
+		}), 0, 4).Draw(rt, "remembered")
+
+		var f Finding
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, hosts...)
+			s.memory.force(mustParse(t, "anna@example.com"), kept)
+			f = s.look(t, "anna@example.com")
+		})
+		saidNo := func(name string) bool {
+			for _, k := range kept {
+				if k.Host == name && k.Says == No {
+					return true
+				}
+			}
+			return fresh[name] == No
+		}
+		for _, name := range names {
+			if f.Verdict == Reject && !saidNo(name) {
+				rt.Errorf("rejected by %v, %s said %v", f.Answers, name, fresh[name])
+			}
+		}
+		if f.Verdict == Reject && len(names) == 0 {
+			rt.Error("rejected, and there are no hosts")
+		}
+	})
+}

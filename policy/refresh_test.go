@@ -1,0 +1,182 @@
+package policy
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// grownStale returns a site whose memory has mail1 as the owner of
+// anna@example.com, due to be asked again.
+func grownStale(t *testing.T) (s *site, mail1, mail2 *mailHost) {
+	t.Helper()
+	mail1, mail2 = newHost("mail1", "anna@example.com"), newHost("mail2")
+	s = newSite(t, mail1, mail2)
+	wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
+	time.Sleep(ownerRefresh)
+	wantAsked(t, 1, mail1, mail2)
+	return s, mail1, mail2
+}
+
+func TestOwnerIsNotAskedAgainBeforeItIsStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1 := newHost("mail1", "anna@example.com")
+		s := newSite(t, mail1)
+		s.look(t, "anna@example.com")
+		time.Sleep(ownerRefresh - ms)
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		synctest.Wait()
+		wantAsked(t, 1, mail1)
+	})
+}
+
+func TestStaleOwnerIsAnsweredFromMemoryAndAskedBehindTheLookUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mail1, mail2 := grownStale(t)
+		mail1.takes(3 * time.Second)
+		begun := time.Now()
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("look-up took %v", took)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		wantAsked(t, 1, mail1)
+		wantAsked(t, 0, mail2)
+
+		// Still yes: the entry is as new.
+		time.Sleep(ownerRefresh - 4*time.Second)
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		synctest.Wait()
+		wantAsked(t, 0, mail1, mail2)
+	})
+}
+
+func TestRefreshFindsTheHostThatTheMailboxMovedTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mail1, mail2 := grownStale(t)
+		mail1.has()
+		mail2.has("anna@example.com")
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		synctest.Wait()
+		wantDeliver(t, s.look(t, "anna@example.com"), mail2, SourceMemory)
+		wantAsked(t, 1, mail1, mail2)
+	})
+}
+
+func TestRefreshFindsThatTheMailboxIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mail1, mail2 := grownStale(t)
+		mail1.has()
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		synctest.Wait()
+		f := s.look(t, "anna@example.com")
+		wantVerdict(t, f, Reject)
+		if f.Source != SourceMemory {
+			t.Errorf("source %q", f.Source)
+		}
+		wantAsked(t, 1, mail1, mail2)
+	})
+}
+
+func TestOwnersNoAndAnotherHostsUnsureIsNoRejection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mail1, mail2 := grownStale(t)
+		mail1.has()
+		mail2.down()
+		s.look(t, "anna@example.com")
+		synctest.Wait()
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+		wantAsked(t, 1, mail1, mail2)
+
+		time.Sleep(unsureExpire)
+		mail2.has("anna@example.com")
+		wantDeliver(t, s.look(t, "anna@example.com"), mail2, SourceSearch)
+	})
+}
+
+func TestOwnerThatIsUnsureKeepsTheMailbox(t *testing.T) {
+	for name, trouble := range map[string]func(*mailHost){
+		"unsure": func(h *mailHost) { h.down() },
+		"silent": func(h *mailHost) { h.silent() },
+		"panics": func(h *mailHost) { h.does(func(Address) Answer { panic("a bug") }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, mail1, mail2 := grownStale(t)
+				trouble(mail1)
+				mail2.has("anna@example.com") // a copy, or a mailbox half moved
+				for range 10 {
+					wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+					time.Sleep(deadline)
+				}
+				synctest.Wait()
+				wantAsked(t, 2, mail1) // every ownerPostpone
+				wantAsked(t, 0, mail2)
+			})
+		})
+	}
+}
+
+func TestOneRefreshAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mail1, _ := grownStale(t)
+		mail1.takes(3 * time.Second)
+		for range 10 {
+			go s.Search(t.Context(), Request{Recipient: "anna@example.com"})
+			go s.Search(t.Context(), Request{Recipient: "Anna@example.com"})
+		}
+		synctest.Wait()
+		if q := mail1.questions(); len(q) != 1 {
+			t.Errorf("asked %q", q)
+		}
+	})
+}
+
+// forgetsToPostpone is a memory that another front end writes to as well.
+type forgetsToPostpone struct{ *shelf }
+
+func (forgetsToPostpone) Postpone(Address) {}
+
+func TestOneRefreshAtATimeWhateverTheMemoryThinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1 := newHost("mail1", "anna@example.com")
+		d := &Domain{Names: []string{"example.com"}}
+		d.SetHosts(listOf(mail1))
+		s := &site{Searcher: newTestSearcher(t, forgetsToPostpone{newShelf()}, d), domain: d}
+		s.look(t, "anna@example.com")
+		time.Sleep(ownerRefresh)
+		mail1.takes(3 * time.Second)
+		for range 10 {
+			wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+			wantDeliver(t, s.look(t, "Anna@example.com"), mail1, SourceMemory)
+		}
+		synctest.Wait()
+		wantAsked(t, 2, mail1) // the search and one refresh
+	})
+}
+
+func TestRefreshThatMayNotBeginLeavesTheOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1 := newHost("mail1", "anna@example.com")
+		d := &Domain{Names: []string{"example.com"}}
+		d.SetHosts(listOf(mail1))
+		memory := newShelf()
+		memory.Own(mustParse(t, "anna@example.com"), Answer{Host: "mail1", Says: Yes, At: time.Now().Add(-ownerRefresh)})
+		s := &site{domain: d, memory: memory, Searcher: NewSearcher([]*Domain{d}, memory, Options{
+			Deadline: deadline, MaxSearches: 1, Log: slog.New(slog.DiscardHandler),
+		})}
+		defer s.Close(context.Background())
+		mail1.takes(time.Second)
+		go s.Search(t.Context(), Request{Recipient: "bob@example.com"})
+		synctest.Wait()
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		synctest.Wait()
+		if q := mail1.questions(); len(q) != 1 {
+			t.Errorf("asked %q", q)
+		}
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+	})
+}

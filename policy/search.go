@@ -1,0 +1,281 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Options are the settings of a Searcher. Deadline must be positive.
+type Options struct {
+	// Deadline bounds a search: a host that has not answered by then is unsure.
+	// No asker waits longer. It must be below Postfix's patience with the face.
+	Deadline time.Duration
+	// PreferenceWait is how long a yes waits for hosts that would be preferred.
+	PreferenceWait time.Duration
+	// MaxSearches bounds the searches under way; beyond it the verdict is Defer.
+	MaxSearches int
+	// Reject and Defer are what the client is told with these verdicts.
+	Reject, Defer Reply
+	// Observe, if set, is called once for every request, with what became of it
+	// and how long it took; concurrently.
+	Observe func(r Request, f Finding, err error, took time.Duration)
+	// Log takes what concerns the program and no recipient.
+	Log *slog.Logger
+	// Base is the context whose values the probers see; nil: context.Background().
+	Base context.Context
+}
+
+// Searcher finds the host of a mailbox. Its methods may be called concurrently.
+type Searcher struct {
+	domains map[string]*Domain
+	memory  Memory
+	opt     Options
+
+	// Searches live on the daemon's context, not on an asker's: when the asker's
+	// time is up, his retry finds what the search has learnt.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	flights   singleflight.Group // joins the askers for one address
+	refreshes singleflight.Group // and those who find one owner stale
+
+	mu      sync.Mutex
+	running int
+	closed  bool
+	idle    *sync.Cond // running is 0
+}
+
+// NewSearcher returns a Searcher for the domains. Close ends it.
+func NewSearcher(domains []*Domain, memory Memory, opt Options) *Searcher {
+	s := &Searcher{domains: make(map[string]*Domain), memory: memory, opt: opt}
+	for _, d := range domains {
+		for _, name := range d.Names {
+			s.domains[name] = d
+		}
+	}
+	s.idle = sync.NewCond(&s.mu)
+	if opt.Base == nil {
+		opt.Base = context.Background()
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(opt.Base))
+	return s
+}
+
+// Ours tells whether name, in any spelling, is a name of one of the domains.
+func (s *Searcher) Ours(name string) bool {
+	n, err := NormalDomain(name)
+	return err == nil && s.domains[n] != nil
+}
+
+// Search returns the verdict about a recipient. What memory knows is answered
+// without I/O. Else Search waits for the hosts, as long as the request's Wait,
+// the search's deadline and ctx allow; then the verdict is Defer and the search
+// goes on. An error is postwhere's own fault: there is no verdict then.
+func (s *Searcher) Search(ctx context.Context, r Request) (Finding, error) {
+	start := time.Now()
+	f, err := s.find(ctx, r, start)
+	if s.opt.Observe != nil {
+		s.opt.Observe(r, f, err, time.Since(start))
+	}
+	return f, err
+}
+
+func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Finding, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.opt.Log.Error("search failed", "fault", p, "stack", string(debug.Stack()))
+			f, err = Finding{}, fmt.Errorf("internal fault: %v", p)
+		}
+	}()
+	a, err := ParseAddress(r.Recipient)
+	d := s.domains[a.domain]
+	switch {
+	case d == nil && err != nil:
+		return Finding{Verdict: Pass, Why: err.Error()}, nil
+	case d == nil:
+		return Finding{Verdict: Pass, Address: a, Why: "not one of our domains"}, nil
+	case isProbe(r.Helo):
+		return Finding{Verdict: Pass, Address: a, Why: "a probe of another postwhere: it wants this host's own answer"}, nil
+	case errors.Is(err, ErrUnaskable):
+		return s.deferred(Finding{Address: a}, err.Error()), nil
+	}
+	wait := s.opt.Deadline
+	if r.Wait > 0 && r.Wait < wait {
+		wait = r.Wait
+	}
+	f, err = s.findMailbox(ctx, d, a, start.Add(wait))
+	f.Address = a
+	return f, err
+}
+
+// findMailbox looks for the mailbox that an address leads to: with a
+// recipient_delimiter the one without the extension, and else, since a host may
+// have a mailbox of that very name, the full address: Reject needs a no to both.
+func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, until time.Time) (Finding, error) {
+	base, extended := a.Base(d.Delimiter)
+	if h := d.settled(a, base); h != nil {
+		return Finding{Verdict: Deliver, Host: h, Source: SourceOwners}, nil
+	}
+	begun := time.Now()
+	f, err := s.locate(ctx, d, d.asked(base), until)
+	if !extended || err != nil || f.Verdict == Deliver {
+		return f, err
+	}
+	full, err := s.locate(ctx, d, d.asked(a), until)
+	switch {
+	case err != nil || full.Verdict != Reject:
+		return full, err
+	case f.Verdict != Reject:
+		return f, nil
+	case !s.stands(d, d.asked(base), f.Answers, begun):
+		return s.deferred(full, "a remembered answer grew too old during the search"), nil
+	}
+	return full, nil
+}
+
+// stands tells whether a rejection still does that was found a while ago: the
+// domain has the same hosts, and each of their answers was given since then or is
+// remembered yet.
+func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Time) bool {
+	if !settles(d.Hosts(), answers) {
+		return false
+	}
+	remembered := s.memory.Recall(a).Answers
+	for _, was := range answers {
+		if was.At.Before(since) && !slices.ContainsFunc(remembered, was.same) {
+			return false
+		}
+	}
+	return true
+}
+
+// locate returns the finding about an address as it is put to the hosts.
+func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, until time.Time) (Finding, error) {
+	memo := s.memory.Recall(a)
+	if memo.Owner.Says == Yes {
+		if h := d.host(memo.Owner.Host); h != nil {
+			if memo.Stale {
+				s.refresh(d, a, h)
+			}
+			return Finding{Verdict: Deliver, Host: h, Source: SourceMemory, Age: time.Since(memo.Owner.At)}, nil
+		}
+	}
+	hosts := d.Hosts()
+	if settles(hosts, memo.Answers) {
+		return s.finding(hosts, memo.Answers, SourceMemory), nil
+	}
+	found := s.flights.DoChan(a.String(), func() (any, error) { return s.inquire(a, hosts, memo.Answers) })
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case r := <-found:
+		f, _ := r.Val.(Finding)
+		if f.Verdict == Reject && !settles(d.Hosts(), f.Answers) {
+			// The search began before the domain got a host, which was not asked.
+			f = s.deferred(f, "the domain's hosts changed during the search")
+		}
+		return f, r.Err
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return s.deferred(Finding{Source: SourceSearch}, "the search goes on"), nil
+}
+
+// settles tells whether remembered answers are those of just these hosts, so
+// that no host needs to be asked.
+func settles(hosts []*Host, answers []Answer) bool {
+	if len(hosts) != len(answers) || len(hosts) == 0 {
+		return false
+	}
+	for i, h := range hosts {
+		if answers[i].Host != h.Name || answers[i].Says == Unasked {
+			return false
+		}
+	}
+	return true
+}
+
+// finding combines answers, one for each host. The slice goes into the finding.
+func (s *Searcher) finding(hosts []*Host, answers []Answer, source string) Finding {
+	f := Finding{Source: source, Answers: answers}
+	var owner int
+	f.Verdict, owner = Combine(answers)
+	now := time.Now()
+	for _, a := range answers {
+		if a.Says != Unasked {
+			f.Age = max(f.Age, now.Sub(a.At))
+		}
+	}
+	switch f.Verdict {
+	case Deliver:
+		f.Host, f.Age = hosts[owner], now.Sub(answers[owner].At)
+	case Reject:
+		f.Reply = s.opt.Reject
+	case Defer:
+		return s.deferred(f, whyDeferred(answers))
+	}
+	return f
+}
+
+func (s *Searcher) deferred(f Finding, why string) Finding {
+	f.Verdict, f.Reply, f.Why = Defer, s.opt.Defer, why
+	return f
+}
+
+func whyDeferred(answers []Answer) string {
+	if len(answers) == 0 {
+		return "the domain's hosts are not known yet"
+	}
+	for _, a := range answers {
+		if a.Says == Unsure {
+			return a.Host + ": " + a.Why
+		}
+	}
+	return "a host has not answered"
+}
+
+// enter counts a search in, if there may be one more; leave counts it out.
+func (s *Searcher) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return errors.New("shutting down")
+	case s.opt.MaxSearches > 0 && s.running >= s.opt.MaxSearches:
+		return fmt.Errorf("%d searches are under way, no more are begun", s.running)
+	}
+	s.running++
+	return nil
+}
+
+func (s *Searcher) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running--; s.running == 0 {
+		s.idle.Broadcast()
+	}
+}
+
+// Close begins no more searches, lets those under way end until ctx does, and
+// ends the rest. It returns when none is left.
+func (s *Searcher) Close(ctx context.Context) {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
+	s.mu.Lock()
+	for s.running > 0 {
+		s.idle.Wait()
+	}
+	s.mu.Unlock()
+	s.cancel()
+}

@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// How long the tests' memory remembers: what the design says.
+const (
+	ownerRefresh  = time.Hour
+	ownerExpire   = 7 * 24 * time.Hour
+	ownerPostpone = time.Minute
+	noExpire      = 5 * time.Minute
+	unsureExpire  = 10 * time.Second
+)
+
+// shelf is a Memory of two maps. Its lifetimes count from an answer's At.
+type shelf struct {
+	mu     sync.Mutex
+	owners map[string]owned
+	others map[Address][]Answer
+}
+
+type owned struct {
+	yes   Answer
+	fresh time.Time // until then it is not stale
+}
+
+func newShelf() *shelf {
+	return &shelf{owners: make(map[string]owned), others: make(map[Address][]Answer)}
+}
+
+func (s *shelf) Recall(a Address) Memo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var m Memo
+	if o, ok := s.owners[a.Key()]; ok && time.Since(o.yes.At) < ownerExpire {
+		m.Owner, m.Stale = o.yes, !time.Now().Before(o.fresh)
+	}
+	m.Answers = slices.DeleteFunc(slices.Clone(s.others[a]), func(r Answer) bool {
+		return time.Since(r.At) >= lifetime(r.Says)
+	})
+	return m
+}
+
+func lifetime(s Says) time.Duration {
+	if s == Unsure {
+		return unsureExpire
+	}
+	return noExpire
+}
+
+func (s *shelf) Own(a Address, yes Answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners[a.Key()] = owned{yes, yes.At.Add(ownerRefresh)}
+	delete(s.others, a)
+}
+
+func (s *shelf) Postpone(a Address) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o, ok := s.owners[a.Key()]; ok {
+		o.fresh = time.Now().Add(ownerPostpone)
+		s.owners[a.Key()] = o
+	}
+}
+
+func (s *shelf) Disown(a Address) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.owners, a.Key())
+}
+
+func (s *shelf) Keep(a Address, answers []Answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.others[a] = slices.DeleteFunc(slices.Clone(answers), func(r Answer) bool {
+		return r.Says == Yes || r.Says == Unasked
+	})
+}
+
+// owner returns the name of the host that is remembered as a mailbox's owner.
+func (s *shelf) owner(recipient string) string {
+	a, _ := ParseAddress(recipient)
+	return s.Recall(a).Owner.Host
+}
+
+// force makes the memory say what no memory should: answers that were never kept.
+func (s *shelf) force(a Address, answers []Answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range answers {
+		answers[i].At = time.Now()
+	}
+	s.others[a] = answers
+}
