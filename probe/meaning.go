@@ -1,0 +1,149 @@
+package probe
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"postwhere/policy"
+)
+
+// question is what a reply answers: the verb, and the address as it was put.
+type question struct {
+	method  Method // VRFY or RCPT
+	address string // as it went into the dialogue
+	// calibration is how the host answers questions of this kind; its zero value
+	// believes no yes and only a decisive no.
+	calibration Calibration
+}
+
+// meaning is what a reply to a question says of the mailbox.
+type meaning struct {
+	says policy.Says
+	weak bool
+	why  string // why unsure
+	// byRCPT: VRFY cannot tell about this address, RCPT may.
+	byRCPT bool
+	// worn: the reply is about the connection. If it has carried questions
+	// before, a fresh one is worth a try.
+	worn bool
+}
+
+// decisive are the enhanced codes that say "no such mailbox" and nothing else
+// (RFC 3463 section 3.2, and RFC 3463's heirs: 5.1.10 is Exchange's).
+var decisive = []string{"5.1.1", "5.1.6", "5.1.10"}
+
+// vague are the enhanced codes with which a host may refuse an unknown mailbox,
+// or us. They count only from a host that was calibrated to use them so.
+var vague = []string{"", "5.1.0", "5.1.2", "5.1.3", "5.0.0", "5.4.1"}
+
+// read is the one place where a reply becomes an answer. Only what the table
+// "Only these are no" has is a no; all else is unsure. It is pure.
+func (q question) read(r policy.Reply) meaning {
+	switch {
+	case q.accepts(r):
+		return q.believe(r)
+	case q.method == VRFY && r.Code == 252:
+		return meaning{says: policy.Unsure, why: "VRFY does not tell", byRCPT: true}
+	case isDecisive(r):
+		return meaning{says: policy.No}
+	case isVague(r):
+		m := q.doubt(r)
+		m.byRCPT = q.method == VRFY && m.says == policy.Unsure
+		return m
+	case q.method == VRFY && (r.Code == 500 || r.Code == 501 || r.Code == 502 || r.Code == 504):
+		return meaning{says: policy.Unsure, why: "no VRFY here", byRCPT: true}
+	}
+	return meaning{says: policy.Unsure, why: "not about the mailbox", worn: wearsOut(r)}
+}
+
+// accepts tells whether a reply says that the mailbox is there, as far as the
+// host can be believed at all.
+func (q question) accepts(r policy.Reply) bool {
+	switch r.Code {
+	case 250, 251:
+		return true
+	case 252:
+		// Postfix says 252 where it knows the mailbox, and echoes our argument;
+		// others say it to whatever they will not tell.
+		return q.method == RCPT || r.Enhanced == "2.0.0" && strings.TrimSpace(r.Text) == q.address
+	case 552, 452, 550:
+		// The mailbox is full or disabled: its host decides at delivery.
+		return len(r.Enhanced) == 5 && (r.Enhanced[1:] == ".2.1" || r.Enhanced[1:] == ".2.2")
+	}
+	return false
+}
+
+// believe weighs a yes: it counts only from a host that does not say it to
+// everything.
+func (q question) believe(r policy.Reply) meaning {
+	if !q.calibration.Tells {
+		return meaning{says: policy.Unsure, why: q.calibration.Why}
+	}
+	return meaning{says: policy.Yes, weak: r.Code == 251 || r.Code == 252 && q.method == RCPT}
+}
+
+// doubt weighs a vague no: the host must have refused the nonsense address just
+// so, must have been seen to accept something, and its text must not speak of
+// us, the sender or its policy.
+func (q question) doubt(r policy.Reply) meaning {
+	c := q.calibration
+	no := func(format string, args ...any) meaning {
+		return meaning{says: policy.Unsure, why: fmt.Sprintf(format, args...), worn: wearsOut(r)}
+	}
+	switch word := aboutUs(r, q.address); {
+	case !c.Tells:
+		return no("%s", c.Why)
+	case c.Refusal.Code != r.Code || c.Refusal.Enhanced != r.Enhanced:
+		return no("not how this host refused an unknown address (%d %s)", c.Refusal.Code, c.Refusal.Enhanced)
+	case word != "":
+		return no("the text speaks of %q, not of the mailbox", word)
+	case !c.Accepts:
+		return no("this host has not been seen to accept any address, nor its control address")
+	}
+	return meaning{says: policy.No}
+}
+
+// isDecisive tells whether a reply is a no from any host.
+func isDecisive(r policy.Reply) bool {
+	return r.Code >= 550 && r.Code <= 559 && slices.Contains(decisive, r.Enhanced) ||
+		r.Code == 524 && r.Enhanced == "5.2.4" // OpenSMTPD: not in its virtual table
+}
+
+// isVague tells whether a reply is a no from a host that is known to say it so.
+func isVague(r policy.Reply) bool {
+	return slices.Contains([]int{550, 551, 553, 501}, r.Code) && slices.Contains(vague, r.Enhanced)
+}
+
+// wearsOut tells whether a reply may be about the connection's wear: 421 (also
+// what a host says to a connection that was idle for too long), Exim's "554 Too
+// many nonmail commands", too many recipients (4.5.3), 503 out of sequence.
+func wearsOut(r policy.Reply) bool {
+	return r.Code == 421 || r.Code == 503 || r.Code == 554 && r.Enhanced == "" ||
+		strings.HasSuffix(r.Enhanced, ".5.3") || strings.Contains(strings.ToLower(r.Text), "too many")
+}
+
+// aboutUsWords are what a refusal speaks of that is about the client, the sender
+// or the host's policy.
+var aboutUsWords = regexp.MustCompile(`(?i)relay|not permitted|not allowed|denied|prohibit|block|black ?list|deny ?list|` +
+	`\brbl\b|dnsbl|spamhaus|\bspam|reputation|policy|too many|\brate\b|\blimit|throttl|authenticat|\bauth\b|\bhelo\b|\behlo\b|client|` +
+	`\bsender\b|\baccess\b|bad recipients|\btls\b|encrypt|\bban|greylist|\bip\b|reverse|\bptr\b|\bspf\b|try again|temporar`)
+
+// microsoftRefusal is how Exchange Online refuses an unknown recipient: in words
+// that others use for clients.
+const microsoftRefusal = "Recipient address rejected: Access denied"
+
+// aboutUs returns the word in a refusal's text that speaks of us, "" if none
+// does. The address asked about is taken out first: spam@ is a mailbox.
+func aboutUs(r policy.Reply, address string) string {
+	text := r.Text
+	if r.Enhanced == "5.4.1" {
+		text = strings.ReplaceAll(text, microsoftRefusal, "")
+	}
+	text = strings.ToLower(text)
+	for _, form := range []string{address, strings.NewReplacer(`"`, "", `\`, "").Replace(address)} {
+		text = strings.ReplaceAll(text, strings.ToLower(form), "")
+	}
+	return aboutUsWords.FindString(text)
+}

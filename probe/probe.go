@@ -1,0 +1,158 @@
+// Package probe asks one mail host about one address, by SMTP VRFY or RCPT TO.
+//
+// A Prober keeps a few connections to its host (session, on a wire), finds out
+// how the host answers before it believes it (calibration), puts the question,
+// and reads the reply (reply, meaning). Whatever is not a definite yes or no
+// about the very address is unsure.
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/puddle/v2"
+
+	"postwhere/policy"
+)
+
+// Config says how one host is asked. All fields but Sender, Control and Method
+// must be set.
+type Config struct {
+	Name           string // the host's name in the configuration
+	Endpoint       Endpoint
+	Method         Method        // Auto by default
+	Helo           string        // EHLO name, marked by policy.ProbeHelo
+	Sender         string        // of MAIL FROM; "" is <>
+	Control        string        // an address that the host has; "": postmaster at the domain
+	Connections    int           // at most so many at once
+	ConnectTimeout time.Duration // for the connection
+	ReplyTimeout   time.Duration // for greeting and EHLO together, and for each reply
+	Log            *slog.Logger
+}
+
+// Prober asks one host. It implements policy.Prober and may be used concurrently.
+type Prober struct {
+	cfg          Config
+	pool         *puddle.Pool[*session]
+	calibrations calibrations
+	stop         context.CancelFunc
+	tidying      sync.WaitGroup
+}
+
+// New returns a Prober, which opens no connection until it is asked. Close ends it.
+func New(cfg Config) (*Prober, error) {
+	p := &Prober{cfg: cfg}
+	pool, err := puddle.NewPool(&puddle.Config[*session]{
+		Constructor: p.connect,
+		Destructor:  (*session).quit,
+		MaxSize:     int32(min(max(cfg.Connections, 1), 1000)), //nolint:gosec // bounded right here
+	})
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p.pool, p.stop = pool, stop
+	p.tidying.Go(func() { p.closeIdle(ctx) })
+	return p, nil
+}
+
+// Close ends the connections, each with QUIT, and returns when all are closed.
+// Questions under way are answered first; those that come later are Unsure.
+func (p *Prober) Close() {
+	p.stop()
+	p.tidying.Wait()
+	p.pool.Close()
+}
+
+// Ask returns what the host says about the address. A question that was spoilt
+// by its connection is put once more on a fresh one.
+func (p *Prober) Ask(ctx context.Context, a policy.Address) policy.Answer {
+	answer, again := p.try(ctx, a, false)
+	if again && ctx.Err() == nil {
+		answer, _ = p.try(ctx, a, true)
+	}
+	return answer
+}
+
+// try puts the question over one connection, which carries questions for the
+// first time if fresh. It tells whether another connection might do better.
+func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer policy.Answer, again bool) {
+	start := time.Now()
+	defer func() { answer.Took = time.Since(start) }()
+	held, err := p.acquire(ctx, a, fresh)
+	if err != nil {
+		return policy.UnsureOf(p.cfg.Name, "%v", err), !fresh && isEnd(err)
+	}
+	s := held.Value()
+	used := s.used()
+	defer p.release(held)
+	answer = policy.Answer{Host: p.cfg.Name, At: time.Now()}
+	m, err := p.question(ctx, s, a, &answer)
+	switch {
+	case err != nil:
+		answer.Says, answer.Why = policy.Unsure, explain(err)
+		return answer, !errors.Is(err, errNoUTF8)
+	case m.says == policy.Unsure:
+		answer.Why = fmt.Sprintf("%q: %s", answer.Reply, m.why)
+		if answer.Reply.Code == 0 {
+			answer.Why = m.why
+		}
+	}
+	answer.Says, answer.Weak = m.says, m.weak
+	return answer, m.worn && used
+}
+
+// question asks by the method that tells, VRFY first, and returns what the reply
+// means. It notes method and reply in the answer.
+func (p *Prober) question(ctx context.Context, s *session, a policy.Address, answer *policy.Answer) (meaning, error) {
+	m := meaning{says: policy.Unsure}
+	for _, method := range p.methods() {
+		c, k, err := p.calibrate(ctx, s, method, a.Domain())
+		if err != nil {
+			return m, err
+		}
+		m.why = c.Why
+		if !c.Tells || !p.uses(c) {
+			continue
+		}
+		answer.Method = method.String()
+		q := question{method: method, address: a.String(), calibration: c}
+		if answer.Reply, err = s.ask(ctx, method, q.address); err != nil {
+			return m, err
+		}
+		m = q.read(answer.Reply)
+		if m.says == policy.Yes {
+			p.calibrations.sawAcceptance(k)
+		}
+		if !m.byRCPT {
+			break
+		}
+	}
+	return m, nil
+}
+
+// methods returns how the host is to be asked, in order.
+func (p *Prober) methods() []Method {
+	switch {
+	case p.cfg.Method == VRFY && !p.cfg.Endpoint.LMTP:
+		return []Method{VRFY}
+	case p.cfg.Method == RCPT || p.cfg.Endpoint.LMTP: // LMTP servers know VRFY at best by name
+		return []Method{RCPT}
+	}
+	return []Method{VRFY, RCPT}
+}
+
+// explain says what went wrong in words for the log.
+func explain(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case isEnd(err):
+		return "the host hung up"
+	}
+	return printable(err.Error())
+}
