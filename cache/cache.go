@@ -1,0 +1,218 @@
+// Package cache remembers what mail hosts said about addresses: the memory of
+// package policy, in this process.
+//
+// The owners of mailboxes and the answers about strangers, addresses that no
+// host is known to have, live apart, each in a bounded LRU: however many
+// strangers come, they push out no owner. Golang-lru keeps the order, its plain
+// LRU; the times are in the entries here, since each kind of answer has a
+// lifetime of its own.
+//
+// Whatever is in doubt is forgotten: that costs a question to a host, while a
+// no that outlived its time could cost a mailbox its mail. So lifetimes are only
+// ever shortened, an entry that two addresses would share belongs to the later
+// one, and what cannot be stored faithfully is not stored.
+package cache
+
+import (
+	"fmt"
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"postwhere/policy"
+)
+
+// Cache is a policy.Memory in this process. Its methods may be called
+// concurrently, and do no I/O.
+type Cache struct {
+	clock
+	life   Lifetimes
+	seed   maphash.Seed
+	names  *words // hosts, methods and domains: as many as the configuration has
+	codes  *words // enhanced codes, which the hosts choose: so few
+	shards []shard
+	split  uint // bits of a hash that choose the shard
+}
+
+var _ policy.Memory = (*Cache)(nil)
+
+// shard has both kinds of entries of the addresses that fold to the same Key,
+// so that Own is one step to every other call.
+type shard struct {
+	mu        sync.Mutex
+	owners    *simplelru.LRU[uint64, owner]
+	strangers *simplelru.LRU[uint64, stranger]
+	_         [40]byte // a cache line each: locks do not slow down their neighbours
+}
+
+// Shards are for the sake of what goes through all entries: it holds one lock at
+// a time, for a few milliseconds. Askers alone would do with one lock.
+const (
+	fullShard  = 1 << 14 // entries of the kind that there are more of
+	smallShard = 1 << 10 // of the other kind at least, else the shards are fewer
+	maxShards  = 1 << 8
+)
+
+// Bounds of the tables that entries refer to by number.
+const (
+	maxNames = 1 << 16
+	maxCodes = 1 << 8
+)
+
+// New returns an empty Cache. The error names the option that it cannot have.
+func New(opt Options) (*Cache, error) {
+	c := &Cache{
+		clock: clock{born: time.Now()},
+		life:  opt.Lifetimes,
+		seed:  maphash.MakeSeed(),
+		names: newWords(maxNames),
+		codes: newWords(maxCodes),
+	}
+	few, many := min(opt.Owners, opt.Strangers), max(opt.Owners, opt.Strangers)
+	// The hash's first bits choose the shard: their number is a power of two.
+	n := max(min(many/fullShard, few/smallShard, maxShards), 1)
+	c.split = uint(bits.Len(uint(n)) - 1)
+	c.shards = make([]shard, 1<<c.split)
+	for i := range c.shards {
+		s := &c.shards[i]
+		var err error
+		if s.owners, err = simplelru.NewLRU[uint64, owner](opt.Owners>>c.split, nil); err != nil {
+			return nil, fmt.Errorf("cache: owners: %d entries: %w", opt.Owners, err)
+		}
+		if s.strangers, err = simplelru.NewLRU[uint64, stranger](opt.Strangers>>c.split, nil); err != nil {
+			return nil, fmt.Errorf("cache: strangers: %d entries: %w", opt.Strangers, err)
+		}
+	}
+	return c, nil
+}
+
+// shard returns the shard of an address, by the hash of its folded spelling.
+func (c *Cache) shard(folded key) *shard {
+	// A shift by all 64 bits is 0 in Go: the only shard there is.
+	return &c.shards[folded.hash>>(64-c.split)]
+}
+
+// Recall returns the living answers about an address. It takes well below a
+// microsecond and no memory, whatever the cache's size.
+func (c *Cache) Recall(a policy.Address) policy.Memo {
+	now := time.Now()
+	return c.recall(a, now, c.moment(now))
+}
+
+func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.Memo) {
+	var room [keyRoom]byte
+	folded, spelled := c.keys(a, room[:0])
+	s := c.shard(folded)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o, ok := s.owners.Get(folded.hash); ok && c.is(&o.name, folded) {
+		if age := m.since(o.asked); age < shortened(c.life.Expire, folded.hash) {
+			memo.Owner = c.answer(&o, now.Add(-age))
+			memo.Stale = age >= shortened(c.life.Refresh, folded.hash) && m.mono >= o.held
+		} else {
+			s.owners.Remove(folded.hash)
+		}
+	}
+	if st, ok := s.strangers.Get(spelled.hash); ok && c.is(&st.name, spelled) {
+		if !m.before(st.until) {
+			st = c.prune(s, spelled.hash, st, m)
+		}
+		memo.Answers = st.answers
+	}
+	return memo
+}
+
+// Own remembers the host whose yes counts, under the address's Key, in place of
+// an owner so far, and drops what was kept about this spelling of the address.
+// It takes note of a yes only, and of none that is older than Expire. Of the
+// host's reply the text is not kept, nor an enhanced code beyond the 255th.
+func (c *Cache) Own(a policy.Address, yes policy.Answer) {
+	now := time.Now()
+	if yes.Says != policy.Yes || ageOf(yes.At, now) >= c.life.Expire {
+		return
+	}
+	var room [keyRoom]byte
+	folded, spelled := c.keys(a, room[:0])
+	o, ok := c.newOwner(folded, yes, now)
+	s := c.shard(folded)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.dropStranger(s, spelled)
+	if ok {
+		s.owners.Add(folded.hash, o)
+	} else {
+		c.dropOwner(s, folded)
+	}
+}
+
+// Postpone notes that the owner could not be asked again: he stays, and is not
+// stale for the lifetime of an Unsure. He lives no longer for it.
+func (c *Cache) Postpone(a policy.Address) {
+	var room [keyRoom]byte
+	folded, _ := c.keys(a, room[:0])
+	s := c.shard(folded)
+	held := c.moment(time.Now()).mono + int64(shortened(c.life.Unsure, folded.hash))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o, ok := s.owners.Peek(folded.hash); ok && c.is(&o.name, folded) {
+		o.held = held
+		s.owners.Add(folded.hash, o)
+	}
+}
+
+// Disown forgets the owner.
+func (c *Cache) Disown(a policy.Address) {
+	var room [keyRoom]byte
+	folded, _ := c.keys(a, room[:0])
+	s := c.shard(folded)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.dropOwner(s, folded)
+}
+
+// Keep remembers the No and Unsure among the answers, for this very spelling of
+// the address, in place of what was kept before. It touches no owner: an unsure
+// answer never overwrites one. An answer that is older than its lifetime, or of
+// a time to come, is dropped. The answers are copied, their texts cut to
+// maxText.
+func (c *Cache) Keep(a policy.Address, answers []policy.Answer) {
+	now := time.Now()
+	var room [keyRoom]byte
+	folded, spelled := c.keys(a, room[:0])
+	st, ok := c.newStranger(spelled, answers, now)
+	s := c.shard(folded)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ok {
+		s.strangers.Add(spelled.hash, st)
+	} else {
+		c.dropStranger(s, spelled)
+	}
+}
+
+// ForgetStrangers forgets what was kept about all strangers: a domain's hosts
+// may have changed. The owners stay.
+func (c *Cache) ForgetStrangers() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.strangers.Purge()
+		s.mu.Unlock()
+	}
+}
+
+// Len returns how many owners and strangers take up room. Some of them may have
+// outlived their time: an entry goes when it is looked up or pushed out.
+func (c *Cache) Len() (owners, strangers int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		owners += s.owners.Len()
+		strangers += s.strangers.Len()
+		s.mu.Unlock()
+	}
+	return owners, strangers
+}

@@ -1,0 +1,147 @@
+package cache
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postwhere/policy"
+)
+
+// large asks for tests and benchmarks that take gigabytes and minutes.
+var large = os.Getenv("POSTWHERE_LARGE") != ""
+
+func TestDictionaryAttackPushesOutNoOwner(t *testing.T) {
+	guesses := 100_000
+	if large {
+		guesses = 10_000_000
+	}
+	const owners, strangers = 1000, 2000
+	c := newCache(t, func(o *Options) { o.Owners, o.Strangers = owners, strangers })
+	for i := range owners {
+		c.Own(address(t, fmt.Sprintf("user%d@example.com", i)), yes("mail1"))
+	}
+	answers := []policy.Answer{no("mail1"), no("mail2")}
+	for i := range guesses {
+		c.Keep(address(t, fmt.Sprintf("guess%d@example.com", i)), answers)
+	}
+	for i := range owners {
+		wantOwner(t, c, address(t, fmt.Sprintf("user%d@example.com", i)), "mail1")
+	}
+	if o, s := c.Len(); o != owners || s != strangers {
+		t.Errorf("%d owners, %d strangers", o, s)
+	}
+}
+
+func TestLeastRecentlyUsedGoes(t *testing.T) {
+	c := newCache(t, func(o *Options) { o.Owners, o.Strangers = 3, 3 })
+	at := func(i int) policy.Address { return address(t, fmt.Sprintf("user%d@example.com", i)) }
+	for i := range 3 {
+		c.Own(at(i), yes("mail1"))
+		c.Keep(at(i), []policy.Answer{no("mail2")})
+	}
+	c.Recall(at(0))
+	c.Own(at(3), yes("mail1"))
+	c.Keep(at(3), []policy.Answer{no("mail2")})
+	for i, want := range []policy.Says{policy.Yes, policy.Unasked, policy.Yes, policy.Yes} {
+		m := c.Recall(at(i))
+		if m.Owner.Says != want || (m.Answers != nil) != (want == policy.Yes) {
+			t.Errorf("%d: got %+v", i, m)
+		}
+	}
+}
+
+func TestShardsKeepWithinTheirBounds(t *testing.T) {
+	for _, opt := range []Options{
+		{Owners: 1, Strangers: 1}, {Owners: 100_000, Strangers: 1}, {Owners: 100_001, Strangers: 3000},
+		{Owners: 2049, Strangers: 40_000}, {Owners: 5_000_000, Strangers: 5_000_000},
+	} {
+		opt.Lifetimes = Default().Lifetimes
+		c, err := New(opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 50_000 {
+			a := address(t, fmt.Sprintf("user%d@example.com", i))
+			c.Keep(a, []policy.Answer{no("mail1")})
+			c.Own(a, yes("mail1"))
+			c.Keep(a, []policy.Answer{no("mail1")})
+		}
+		o, s := c.Len()
+		// All that came, or the bound less what falls to the shards unevenly.
+		if o > opt.Owners || o < min(50_000, opt.Owners*9/10) || s > opt.Strangers || s < min(50_000, opt.Strangers*9/10) {
+			t.Errorf("%+v, %d shards: %d owners, %d strangers", opt, len(c.shards), o, s)
+		}
+	}
+}
+
+func TestRecallAllocatesNothing(t *testing.T) {
+	c := newCache(t, nil)
+	known := []string{"anna@example.com", "Anna.Mixed-Case@example.com", "käthe@example.com", strings.Repeat("anna", 16) + "@example.com",
+		strings.Repeat("Anna", 60) + "@example.com", `"a b"@example.com`}
+	for _, s := range known {
+		a := address(t, s)
+		c.Own(a, yes("mail1"))
+		c.Keep(a, []policy.Answer{no("mail2"), unsure("mail3"), no("mail4")})
+	}
+	for _, s := range append(known, "nobody@example.com") {
+		a := address(t, s)
+		if n := testing.AllocsPerRun(100, func() { c.Recall(a) }); n != 0 {
+			t.Errorf("%s: %v allocations", s, n)
+		}
+		if m := c.Recall(a); s != "nobody@example.com" && (m.Owner.Says != policy.Yes || len(m.Answers) != 3) {
+			t.Errorf("%s: got %+v", s, m)
+		}
+	}
+}
+
+// Whatever is called at the same time: an address's owner is a host that was his.
+func TestConcurrentUse(t *testing.T) {
+	c := newCache(t, func(o *Options) {
+		*o = Options{Owners: 1 << 15, Strangers: 1 << 15, Lifetimes: Lifetimes{
+			Refresh: time.Microsecond, Expire: 5 * time.Millisecond, No: time.Millisecond, Unsure: 10 * time.Microsecond}}
+	})
+	const addresses = 50
+	host := func(i int) string { return fmt.Sprintf("mail%d", i) }
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(1, uint64(g)))
+			for range 3000 {
+				i := r.IntN(addresses)
+				a := address(t, fmt.Sprintf("User%d@example.com", i))
+				switch r.IntN(12) {
+				case 0, 1:
+					c.Own(a, yes(host(i)))
+				case 2, 3:
+					c.Keep(a, []policy.Answer{no(host(i)), unsure(host(i))})
+				case 4:
+					c.Postpone(a)
+				case 5:
+					c.Disown(a)
+				case 6:
+					c.Len()
+				case 7:
+					if r.IntN(100) == 0 {
+						c.ForgetStrangers()
+					}
+				default:
+					m := c.Recall(a)
+					if m.Owner.Says == policy.Yes && m.Owner.Host != host(i) {
+						t.Errorf("%s: owner %s", a, m.Owner.Host)
+					}
+					for _, answer := range m.Answers {
+						if answer.Host != host(i) {
+							t.Errorf("%s: answer %v", a, answer)
+						}
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

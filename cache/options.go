@@ -1,0 +1,53 @@
+package cache
+
+import "time"
+
+// Defaults. An owner's Expire is above the five days that Postfix keeps mail in
+// its queue (maximal_queue_lifetime), so that a host may be down for as long.
+const (
+	DefaultOwners    = 1_000_000
+	DefaultStrangers = 100_000
+
+	DefaultRefresh = time.Hour
+	DefaultExpire  = 7 * 24 * time.Hour
+	DefaultNo      = 5 * time.Minute
+	DefaultUnsure  = 10 * time.Second
+)
+
+// Options are the bounds of a Cache. A Cache grows as it learns: nothing is
+// taken in advance.
+type Options struct {
+	// Owners and Strangers are how many addresses of each kind are remembered at
+	// most, at least 1. An owner takes 170 to 185 bytes, more by its length only
+	// where the local part is longer than 29 octets. A stranger takes 175 to 190
+	// bytes, and for each host of his domain 128 bytes and the texts: some 230
+	// bytes with a usual refusal, 560 with the longest that a host can have
+	// kept. That is 0.9 kB for three hosts.
+	//
+	// Large caches are made of shards, each with its part of the room: the least
+	// recently used of a shard goes, and it goes a few percent before all the
+	// room is taken.
+	Owners    int
+	Strangers int
+	Lifetimes
+}
+
+// Lifetimes are counted from the time when the question was put to the host.
+// One that is 0 or less keeps nothing of its kind. Each address has its own, up
+// to a tenth shorter, so that what was learnt in one burst is not all asked again
+// in another.
+type Lifetimes struct {
+	Refresh time.Duration // of an owner, until he is asked again behind a look-up
+	Expire  time.Duration // of an owner, until he is forgotten
+	No      time.Duration
+	Unsure  time.Duration // also how long Postpone lasts
+}
+
+// Default returns the options that serve most sites.
+func Default() Options {
+	return Options{
+		Owners:    DefaultOwners,
+		Strangers: DefaultStrangers,
+		Lifetimes: Lifetimes{Refresh: DefaultRefresh, Expire: DefaultExpire, No: DefaultNo, Unsure: DefaultUnsure},
+	}
+}

@@ -1,0 +1,113 @@
+package cache
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"postwhere/policy"
+)
+
+// maxText is how much of a host's reply, and of the reason why it is unsure, is
+// kept for the administrator, in octets: a hostile host must not swell memory.
+const maxText = 200
+
+// stranger is what the hosts said about an address that none is known to have.
+type stranger struct {
+	name    name
+	until   moment // when the first of the answers has lived
+	answers []policy.Answer
+}
+
+// lifetime returns the lifetime of an answer about a stranger; 0: not kept.
+func (c *Cache) lifetime(says policy.Says, hash uint64) time.Duration {
+	switch says {
+	case policy.No:
+		return shortened(c.life.No, hash)
+	case policy.Unsure:
+		return shortened(c.life.Unsure, hash)
+	}
+	return 0
+}
+
+// newStranger returns the entry of those answers that may be kept; false if there
+// are none, or if there is no room for the name of the domain.
+func (c *Cache) newStranger(k key, answers []policy.Answer, now time.Time) (st stranger, ok bool) {
+	alive := func(a policy.Answer) bool {
+		// What is of a time to come has an age that nobody knows.
+		age := ageOf(a.At, now)
+		return 0 <= age && age < c.lifetime(a.Says, k.hash)
+	}
+	n := 0
+	for _, a := range answers {
+		if alive(a) {
+			n++
+		}
+	}
+	if n == 0 {
+		return stranger{}, false
+	}
+	if st.name, ok = c.newName(k); !ok {
+		return stranger{}, false
+	}
+	st.answers = make([]policy.Answer, 0, n)
+	for _, a := range answers {
+		if alive(a) {
+			a.At = anchored(a.At, now)
+			a.Reply.Enhanced = brief(a.Reply.Enhanced, maxEnhanced)
+			a.Reply.Text = brief(a.Reply.Text, maxText)
+			a.Why = brief(a.Why, maxText)
+			st.answers = append(st.answers, a)
+		}
+	}
+	st.until = c.until(st.answers, k.hash)
+	return st, true
+}
+
+// until returns when the first of some answers, at least one, has lived.
+func (c *Cache) until(answers []policy.Answer, hash uint64) moment {
+	dies := func(a policy.Answer) moment { return c.moment(a.At).plus(c.lifetime(a.Says, hash)) }
+	first := dies(answers[0])
+	for _, a := range answers[1:] {
+		first = first.earlier(dies(a))
+	}
+	return first
+}
+
+// prune drops the answers that have lived, and returns what the entry is now:
+// nothing, if there are none left. Those who were handed the old slice keep it
+// as it was. The shard is locked.
+func (c *Cache) prune(s *shard, hash uint64, st stranger, m moment) stranger {
+	var left []policy.Answer
+	for _, a := range st.answers {
+		if m.since(c.moment(a.At)) < c.lifetime(a.Says, hash) {
+			left = append(left, a)
+		}
+	}
+	if len(left) == 0 {
+		s.strangers.Remove(hash)
+		return stranger{}
+	}
+	st.answers, st.until = left, c.until(left, hash)
+	s.strangers.Add(hash, st)
+	return st
+}
+
+// dropStranger forgets what was kept about a spelling. The shard is locked.
+func (c *Cache) dropStranger(s *shard, k key) {
+	if st, ok := s.strangers.Peek(k.hash); ok && c.is(&st.name, k) {
+		s.strangers.Remove(k.hash)
+	}
+}
+
+// brief returns a copy of at most limit octets of s, cut between characters. It
+// is a copy since s may be a piece of a whole dialogue, which it would hold.
+func brief(s string, limit int) string {
+	if len(s) > limit {
+		for limit > 0 && !utf8.RuneStart(s[limit]) {
+			limit--
+		}
+		s = s[:limit]
+	}
+	return strings.Clone(s)
+}
