@@ -1,0 +1,230 @@
+// Package config reads postwhere.toml: one typed value, with every key
+// documented where it is defined. Nothing else reads the file.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"postwhere/cache"
+	"postwhere/policy"
+	"postwhere/probe"
+)
+
+// DefaultFile is where the configuration is looked for.
+const DefaultFile = "/etc/postwhere/postwhere.toml"
+
+// Config is the whole configuration. Default has each key's default.
+type Config struct {
+	Listen Listen           `toml:"listen"`
+	Domain []Domain         `toml:"domain"`
+	Host   map[string]*Host `toml:"host"`
+	Search Search           `toml:"search"`
+	Probe  Probe            `toml:"probe"`
+	Cache  Cache            `toml:"cache"`
+	Reply  Reply            `toml:"reply"`
+	Limits Limits           `toml:"limits"`
+	MX     MX               `toml:"mx"`
+}
+
+// Listen says where Postfix and the administrator reach the daemon.
+type Listen struct {
+	Policy    []Listener `toml:"policy"`    // check_policy_service
+	Socketmap []Listener `toml:"socketmap"` // socketmap_table(5): maps transport, recipient, domain, alias
+	Control   []Listener `toml:"control"`   // the command line
+	TCPTable  []TCPTable `toml:"tcp_table"` // tcp_table(5)
+}
+
+// TCPTable is one tcp_table(5) listener, which answers for one map.
+type TCPTable struct {
+	Listen Listener `toml:"listen"`
+	Map    string   `toml:"map"` // transport, recipient, domain or alias
+}
+
+// Domain is a distributed domain.
+type Domain struct {
+	// Name is the domain, or a list of names that all lead to its hosts.
+	Name Names `toml:"name"`
+	// Hosts are its mail hosts, NAME or NAME:PORT, in order of preference.
+	// Empty: the domain's MX hosts.
+	Hosts []string `toml:"hosts"`
+	// AskAs is the domain that the hosts are asked about, whichever of Name the
+	// recipient had. Empty: the recipient's own.
+	AskAs string `toml:"ask_as"`
+	// RecipientDelimiter is Postfix's: the characters that begin an address
+	// extension. Empty: none.
+	RecipientDelimiter string `toml:"recipient_delimiter"`
+	// Owners is a file with lines ADDRESS HOST, which are settled without asking.
+	Owners string `toml:"owners"`
+
+	owners map[string]string
+}
+
+// Host is what a host needs beyond its name.
+type Host struct {
+	// Probe is where to ask: [smtp:|lmtp:][inet:]HOST[:PORT], or lmtp:unix:PATH.
+	// Default smtp:inet:NAME:PORT, port 25 if NAME has none.
+	Probe string `toml:"probe"`
+	// Route is the transport(5) value. Default smtp:[NAME]:PORT.
+	Route string `toml:"route"`
+	// Method is auto (default), vrfy or rcpt.
+	Method probe.Method `toml:"method"`
+	// Connections is how many are open at once. Default 5.
+	Connections int `toml:"connections"`
+	// Control is an address that the host has, for one that refuses unknown
+	// addresses without an enhanced code. Default postmaster at the domain.
+	Control string `toml:"control"`
+	// AliasDomain is the pseudo-domain of its mailboxes in the alias map. Default NAME.
+	AliasDomain string `toml:"alias_domain"`
+}
+
+// Search bounds the search for a mailbox.
+type Search struct {
+	Deadline       Duration `toml:"deadline"`        // a host that is silent by then is unsure
+	PreferenceWait Duration `toml:"preference_wait"` // how long a yes waits for hosts before it in the list
+	MapWait        Duration `toml:"map_wait"`        // how long a table look-up waits for the hosts
+	MaxSearches    int      `toml:"max_searches"`    // at once; beyond it the answer is 4xx
+}
+
+// Probe says how hosts are asked.
+type Probe struct {
+	HeloName       string   `toml:"helo_name"`       // this machine in EHLO, behind the mark; default its host name
+	Sender         string   `toml:"sender"`          // of MAIL FROM; empty: <>
+	ConnectTimeout Duration `toml:"connect_timeout"` // for a connection
+	ReplyTimeout   Duration `toml:"reply_timeout"`   // for a reply
+}
+
+// Cache bounds what is remembered.
+type Cache struct {
+	Owners       int      `toml:"owners"`        // entries: mailboxes whose host is known
+	Strangers    int      `toml:"strangers"`     // entries: addresses that nobody is known to have
+	OwnerRefresh Duration `toml:"owner_refresh"` // then the owner is asked again, behind a look-up
+	OwnerExpire  Duration `toml:"owner_expire"`  // then it is forgotten
+	NoExpire     Duration `toml:"no_expire"`     // how long a host's no counts
+	UnsureExpire Duration `toml:"unsure_expire"` // how long a host that could not be asked is left alone
+}
+
+// Reply is what a client is told: code, enhanced code, text.
+type Reply struct {
+	Reject SMTPReply `toml:"reject"` // 5xx 5.x.x: nobody has the mailbox
+	Defer  SMTPReply `toml:"defer"`  // 4xx 4.x.x: it could not be found out
+}
+
+// Limits protect the daemon from its clients.
+type Limits struct {
+	Connections    int      `toml:"connections"`     // on one kind of listener; more wait
+	RequestTimeout Duration `toml:"request_timeout"` // for a request that has begun, and for its reply
+}
+
+// MX is for domains whose hosts are their MX hosts.
+type MX struct {
+	OwnNames []string `toml:"own_names"` // of this machine, left out; default its host name
+	Refresh  Duration `toml:"refresh"`   // how often MX is looked up
+}
+
+// Default returns the configuration that an empty file stands for.
+func Default() *Config {
+	return &Config{
+		Listen: Listen{
+			Policy:    []Listener{{"tcp", "127.0.0.1:10045"}},
+			Socketmap: []Listener{{"tcp", "127.0.0.1:10047"}},
+			Control:   []Listener{{"unix", "/run/postwhere/control"}},
+		},
+		Search: Search{
+			Deadline:       Duration(20 * time.Second),
+			PreferenceWait: Duration(250 * time.Millisecond),
+			MapWait:        Duration(time.Second),
+			MaxSearches:    10000,
+		},
+		Probe: Probe{
+			ConnectTimeout: Duration(5 * time.Second),
+			ReplyTimeout:   Duration(10 * time.Second),
+		},
+		Cache: Cache{
+			Owners:       1000000,
+			Strangers:    100000,
+			OwnerRefresh: Duration(time.Hour),
+			OwnerExpire:  Duration(7 * 24 * time.Hour),
+			NoExpire:     Duration(5 * time.Minute),
+			UnsureExpire: Duration(10 * time.Second),
+		},
+		Reply: Reply{
+			Reject: SMTPReply{policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}},
+			Defer:  SMTPReply{policy.Reply{Code: 450, Enhanced: "4.4.1", Text: "Mailbox cannot be looked up now, try again later"}},
+		},
+		Limits: Limits{Connections: 1000, RequestTimeout: Duration(10 * time.Second)},
+		MX:     MX{Refresh: Duration(5 * time.Minute)},
+	}
+}
+
+// Load reads and checks a configuration file. Each error names the file, the
+// place in it and what to do; there may be several, joined.
+func Load(file string) (*Config, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the administrator's choice
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(file, string(text))
+}
+
+// Parse is Load of a text that was read from file.
+func Parse(file, text string) (*Config, error) {
+	c := Default()
+	d := toml.NewDecoder(strings.NewReader(text)).DisallowUnknownFields()
+	if err := d.Decode(c); err != nil {
+		return nil, located(file, err)
+	}
+	if err := c.complete(filepath.Dir(file)); err != nil {
+		return nil, prefixed(file, err)
+	}
+	return c, nil
+}
+
+// located says where in the file the decoder stumbled.
+func located(file string, err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) {
+		var all []error
+		for _, e := range unknown.Errors {
+			line, column := e.Position()
+			all = append(all, fmt.Errorf("%s:%d:%d: unknown key %q\n%s", file, line, column, strings.Join(e.Key(), "."), e.String()))
+		}
+		return errors.Join(all...)
+	}
+	var wrong *toml.DecodeError
+	if errors.As(err, &wrong) {
+		line, column := wrong.Position()
+		return fmt.Errorf("%s:%d:%d: %w\n%s", file, line, column, wrong, wrong.String())
+	}
+	return fmt.Errorf("%s: %w", file, err)
+}
+
+// prefixed puts the file's name before each of joined errors.
+func prefixed(file string, err error) error {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, fmt.Errorf("%s: %w", file, e))
+	}
+	return errors.Join(all...)
+}
+
+// Options returns the section as package cache takes it.
+func (c Cache) Options() cache.Options {
+	return cache.Options{
+		Owners: c.Owners, Strangers: c.Strangers,
+		Lifetimes: cache.Lifetimes{
+			Refresh: time.Duration(c.OwnerRefresh), Expire: time.Duration(c.OwnerExpire),
+			No: time.Duration(c.NoExpire), Unsure: time.Duration(c.UnsureExpire),
+		},
+	}
+}

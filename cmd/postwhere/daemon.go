@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"postwhere/cache"
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
+)
+
+// drainTime bounds how long what is under way may take when the daemon ends.
+const drainTime = 25 * time.Second
+
+// observer is told what became of each request; see policy.Options.
+type observer func(r policy.Request, f policy.Finding, err error, took time.Duration)
+
+// daemon is the running program: one world at a time, the memory, which outlives
+// worlds, and the listeners, of which those that a reload does not change live on.
+type daemon struct {
+	observe observer
+	log     *slog.Logger
+	memory  *cache.Cache
+	bound   config.Cache // what memory was made for
+	doors   map[doorKey]*door
+	leaving sync.WaitGroup // worlds that end
+
+	mu    sync.RWMutex
+	world *world
+}
+
+func newDaemon(m *maillog) *daemon {
+	return &daemon{observe: m.decision, log: m.program(), doors: make(map[doorKey]*door)}
+}
+
+// Search answers the faces from the world of the day.
+func (d *daemon) Search(ctx context.Context, r policy.Request) (policy.Finding, error) {
+	d.mu.RLock()
+	w := d.world
+	w.requests.Add(1)
+	d.mu.RUnlock()
+	defer w.requests.Done()
+	if r.Wait > 0 { // a table's; its door may be older than the world
+		r.Wait = time.Duration(w.cfg.Search.MapWait)
+	}
+	return w.searcher.Search(ctx, r)
+}
+
+// Ours tells whether name is a name of one of the domains.
+func (d *daemon) Ours(name string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.world.searcher.Ours(name)
+}
+
+// adopt makes cfg what the daemon runs by: first everything that can fail, then
+// the change. On an error everything is as it was.
+func (d *daemon) adopt(cfg *config.Config) error {
+	memory, bound := d.memory, d.bound
+	if memory == nil || bound != cfg.Cache {
+		var err error
+		if memory, err = cache.New(cfg.Cache.Options()); err != nil {
+			return err
+		}
+		bound = cfg.Cache
+	}
+	w, err := newWorld(context.Background(), cfg, memory, d.observe, d.log)
+	if err != nil {
+		return err
+	}
+	opened, err := d.openDoors(cfg)
+	if err != nil {
+		w.closeProbers()
+		return err
+	}
+	// A host of the same name may be another machine now: its no is not ours.
+	memory.ForgetStrangers()
+	d.memory, d.bound = memory, bound
+	d.mu.Lock()
+	old := d.world
+	d.world = w
+	d.mu.Unlock()
+	w.start()
+	d.switchDoors(cfg, opened)
+	if old != nil {
+		d.leaving.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+			defer cancel()
+			old.close(ctx)
+		})
+	}
+	return nil
+}
+
+// shutdown drains: no new connections, the requests under way are answered, the
+// hosts are taken leave of. It returns when all is done, or soon after ctx ends.
+func (d *daemon) shutdown(ctx context.Context) error {
+	var mu sync.Mutex
+	var failed []error
+	var draining sync.WaitGroup
+	for _, door := range d.doors {
+		draining.Go(func() {
+			if err := door.shutdown(ctx); err != nil {
+				mu.Lock()
+				failed = append(failed, fmt.Errorf("%s: %w", door.key, err))
+				mu.Unlock()
+			}
+		})
+	}
+	draining.Wait()
+	d.doors = nil
+	if d.world != nil {
+		d.world.close(ctx)
+	}
+	d.leaving.Wait()
+	return errors.Join(failed...)
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy/delegation"
+	"postwhere/policy/server"
+	"postwhere/policy/socketmap"
+	"postwhere/policy/table"
+	"postwhere/policy/tcptable"
+)
+
+// doorKey says what is served where. Reloads keep the doors whose key stays.
+type doorKey struct {
+	face   string // policy, socketmap, tcp_table, control
+	listen config.Listener
+	table  string // the map of a tcp_table
+}
+
+func (k doorKey) String() string { return "listen." + k.face + " " + k.listen.String() }
+
+// door is a listener and the server of its face.
+type door struct {
+	key      doorKey
+	listener net.Listener
+	serve    func(net.Listener) error
+	shutdown func(context.Context) error
+}
+
+// doorKeys returns the doors that a configuration asks for.
+func doorKeys(l config.Listen) []doorKey {
+	var keys []doorKey
+	add := func(face string, listen []config.Listener) {
+		for _, at := range listen {
+			keys = append(keys, doorKey{face: face, listen: at})
+		}
+	}
+	add("policy", l.Policy)
+	add("socketmap", l.Socketmap)
+	add("control", l.Control)
+	for _, t := range l.TCPTable {
+		keys = append(keys, doorKey{"tcp_table", t.Listen, t.Map})
+	}
+	return keys
+}
+
+// openDoors binds what cfg asks for and is not open yet. On an error nothing new
+// is open.
+func (d *daemon) openDoors(cfg *config.Config) (opened []*door, err error) {
+	defer func() {
+		if err != nil {
+			for _, o := range opened {
+				_ = o.listener.Close()
+			}
+		}
+	}()
+	for _, key := range doorKeys(cfg.Listen) {
+		if d.doors[key] != nil {
+			continue
+		}
+		l, err := listen(key.listen)
+		if err != nil {
+			return opened, fmt.Errorf("%s: %w", key, err)
+		}
+		o, err := d.newDoor(key, l, cfg)
+		if err != nil {
+			_ = l.Close()
+			return opened, fmt.Errorf("%s: %w", key, err)
+		}
+		opened = append(opened, o)
+	}
+	return opened, nil
+}
+
+// newDoor puts the server of the face behind a listener.
+func (d *daemon) newDoor(key doorKey, l net.Listener, cfg *config.Config) (*door, error) {
+	if key.face == "control" {
+		s := newControlServer(d)
+		return &door{key, l, s.Serve, s.Shutdown}, nil
+	}
+	maps := &table.Maps{Searcher: d, Ours: d.Ours, Wait: time.Duration(cfg.Search.MapWait), Log: d.log}
+	var exchange server.Exchange
+	switch key.face {
+	case "policy":
+		exchange = delegation.Exchange(d)
+	case "socketmap":
+		exchange = socketmap.Exchange(maps)
+	case "tcp_table":
+		var err error
+		if exchange, err = tcptable.Exchange(maps, key.table); err != nil {
+			return nil, err
+		}
+	}
+	s := server.New(key.face, exchange, server.Options{
+		MaxConns:     cfg.Limits.Connections,
+		ReadTimeout:  time.Duration(cfg.Limits.RequestTimeout),
+		WriteTimeout: time.Duration(cfg.Limits.RequestTimeout),
+		Log:          d.log,
+	})
+	return &door{key, l, s.Serve, s.Shutdown}, nil
+}
+
+// switchDoors opens the new doors to clients and drains those that cfg no longer
+// has.
+func (d *daemon) switchDoors(cfg *config.Config, opened []*door) {
+	wanted := make(map[doorKey]bool)
+	for _, key := range doorKeys(cfg.Listen) {
+		wanted[key] = true
+	}
+	for key, old := range d.doors {
+		if !wanted[key] {
+			delete(d.doors, key)
+			d.leaving.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+				defer cancel()
+				_ = old.shutdown(ctx)
+			})
+		}
+	}
+	for _, o := range opened {
+		d.doors[o.key] = o
+		d.log.Info("listening", "face", o.key.face, "on", o.listener.Addr().String())
+		d.leaving.Go(func() {
+			if err := o.serve(o.listener); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+				d.log.Error("listener ended", "on", o.key.String(), "err", err)
+			}
+		})
+	}
+}
+
+// listen binds a listener. A Unix socket that a dead process left behind is taken
+// over; the new one gets its directory's group, so that a directory of group
+// postfix is all that Postfix needs.
+func listen(at config.Listener) (net.Listener, error) {
+	if at.Network == "unix" {
+		if err := removeDeadSocket(at.Address); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen(at.Network, at.Address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use: does another postwhere run, or another program there? (%w)", at.Address, err)
+	case err != nil:
+		return nil, err
+	case at.Network != "unix":
+		return l, nil
+	}
+	if err := openToGroup(at.Address); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// openToGroup lets the group of the socket's directory in, and nobody else.
+func openToGroup(path string) error {
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if of, ok := info.Sys().(*syscall.Stat_t); ok {
+		// Without the right to give it away the socket keeps our own group.
+		_ = os.Chown(path, -1, int(of.Gid))
+	}
+	return os.Chmod(path, 0o660) //nolint:gosec // a socket, for Postfix's group
+}
+
+// removeDeadSocket removes a Unix socket at which nobody answers.
+func removeDeadSocket(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != os.ModeSocket:
+		return fmt.Errorf("%s is there and is no socket: remove it or name another path", path)
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		_ = c.Close()
+		return fmt.Errorf("%s is in use: another postwhere answers there", path)
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return os.Remove(path)
+	}
+	return err
+}
+
+// addressOf returns where a face is reached, "" if it is not listening.
+func (d *daemon) addressOf(face string) string {
+	for key, open := range d.doors {
+		if key.face == face {
+			return open.listener.Addr().String()
+		}
+	}
+	return ""
+}

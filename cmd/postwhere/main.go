@@ -1,0 +1,119 @@
+// Command postwhere finds the mail host of each recipient of a domain whose
+// mailboxes are spread over many hosts, and tells Postfix. See postwhere(8).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/config"
+)
+
+// Exit statuses, from sysexits.h where that has one. Of several addresses query
+// exits with the largest.
+const (
+	exitDeliver = 0
+	exitReject  = 1
+	exitPass    = 2
+	exitUsage   = 64
+	exitDefer   = 75
+	exitConfig  = 78
+	exitOK      = 0
+	exitProblem = 1
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// streams are what a command reads and writes.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// exit is an error that carries the program's exit status; its text, if there is
+// one, is for the user.
+type exit struct {
+	status int
+	err    error
+}
+
+func (e exit) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e exit) Unwrap() error { return e.err }
+
+// usage is the error of a command that was called wrongly.
+func usage(format string, args ...any) error {
+	return exit{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// run is the program without the process around it. It returns the exit status.
+func run(ctx context.Context, args []string, io streams) int {
+	root := rootCommand(io)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	status := exitUsage // what cobra itself complains of
+	var e exit
+	if errors.As(err, &e) {
+		status = e.status
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(io.err, "postwhere: %s\n", text)
+	}
+	return status
+}
+
+// common is what every command shares.
+type common struct {
+	streams
+	file string // of the configuration
+}
+
+// load reads the configuration.
+func (c *common) load() (*config.Config, error) {
+	cfg, err := config.Load(c.file)
+	if err != nil {
+		return nil, exit{exitConfig, err}
+	}
+	return cfg, nil
+}
+
+func rootCommand(io streams) *cobra.Command {
+	c := &common{streams: io}
+	root := &cobra.Command{
+		Use:           "postwhere",
+		Short:         "Find the mail host of each recipient of a distributed domain, for Postfix",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_ = cmd.Help()
+			return exit{status: exitUsage}
+		},
+	}
+	root.SetIn(io.in)
+	root.SetOut(io.out)
+	root.SetErr(io.err)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.PersistentFlags().StringVarP(&c.file, "config", "c", config.DefaultFile, "configuration `FILE`")
+	root.AddCommand(
+		serveCommand(c), queryCommand(c), checkCommand(c), postfixCommand(c),
+		demoCommand(c), versionCommand(c), completionCommand(root),
+	)
+	return root
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/config"
+)
+
+// queueDirectory is Postfix's default; its daemons may be chrooted there, and
+// find sockets below it by a relative path in either case.
+const queueDirectory = "/var/spool/postfix/"
+
+// attachment is a way to attach postwhere to Postfix.
+type attachment uint8
+
+const (
+	byPolicy attachment = iota
+	byRecipientMap
+	byMapOnly
+)
+
+func postfixCommand(c *common) *cobra.Command {
+	var policyWay, recipientMap, mapOnly bool
+	cmd := &cobra.Command{
+		Use:   "postfix",
+		Short: "Print the main.cf and master.cf lines for this configuration, as commands",
+		Long: `Print, as postconf(1) commands, what attaches postwhere to the Postfix of this
+machine. Nothing is changed. Pipe it into sh once you have read it.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := c.load()
+			if err != nil {
+				return err
+			}
+			way := byPolicy
+			switch {
+			case recipientMap:
+				way = byRecipientMap
+			case mapOnly:
+				way = byMapOnly
+			}
+			text, err := postfixLines(cfg, way)
+			if err != nil {
+				return exit{exitConfig, err}
+			}
+			_, err = fmt.Fprint(c.out, text)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&policyWay, "policy", false, "ask at the door by check_policy_service, route from memory (default)")
+	cmd.Flags().BoolVar(&recipientMap, "recipient-map", false, "ask at the door by relay_recipient_maps, route from memory")
+	cmd.Flags().BoolVar(&mapOnly, "map-only", false, "the transport map alone says every verdict")
+	cmd.MarkFlagsMutuallyExclusive("policy", "recipient-map", "map-only")
+	return cmd
+}
+
+// postfixLines returns the commands that attach postwhere in one way.
+func postfixLines(cfg *config.Config, way attachment) (string, error) {
+	if len(cfg.Listen.Socketmap) == 0 {
+		return "", fmt.Errorf("listen.socketmap is empty: Postfix needs it to find the way to a mailbox")
+	}
+	if way == byPolicy && len(cfg.Listen.Policy) == 0 {
+		return "", fmt.Errorf("listen.policy is empty: name a listener, or take --recipient-map or --map-only")
+	}
+	socketmap := "socketmap:" + postfixSpelling(cfg.Listen.Socketmap[0])
+	var names []string
+	for _, d := range cfg.Domain {
+		names = append(names, d.Name...)
+	}
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	say("# Run these once, as root: they add to what is there.")
+	say("# The domain is relayed, and postwhere says where to.")
+	say(`postconf -e "relay_domains = $(postconf -h relay_domains) %s"`, strings.Join(names, " "))
+	say(`postconf -e "transport_maps = %s:transport $(postconf -h transport_maps)"`, socketmap)
+	switch way {
+	case byPolicy:
+		patience := time.Duration(cfg.Search.Deadline) + 10*time.Second
+		say("# Unknown recipients are refused at the door. A verdict may take a while: hosts are asked.")
+		say(`postconf -e "smtpd_recipient_restrictions = $(postconf -h smtpd_recipient_restrictions) check_policy_service {%s, timeout=%.0fs}"`,
+			postfixSpelling(cfg.Listen.Policy[0]), patience.Seconds())
+	case byRecipientMap:
+		say("# Unknown recipients are refused at the door. Postfix folds the address to lower case for this map.")
+		say(`postconf -e "relay_recipient_maps = %s:recipient $(postconf -h relay_recipient_maps)"`, socketmap)
+	case byMapOnly:
+		say("# The transport map refuses unknown recipients, too. Mind that an smtpd remembers what the map said,")
+		say("# a 4xx as well, for as long as its process lives (at most 100 sessions, or 100 s without any).")
+	}
+	if way != byMapOnly {
+		say("# The door resolves addresses without the map, so that sessions do not wait for each other there.")
+		say("# Where postscreen(8) is used, the service is smtpd/pass instead of smtp/inet.")
+		say("postconf -M 'rewrite-door/unix=rewrite-door unix - - n - - trivial-rewrite -o transport_maps='")
+		say("postconf -P 'smtp/inet/rewrite_service_name=rewrite-door'")
+	}
+	say("postfix reload")
+	return b.String(), nil
+}
+
+// postfixSpelling returns a listener as a client of Postfix's must name it.
+func postfixSpelling(l config.Listener) string {
+	if path, ok := strings.CutPrefix(l.Address, queueDirectory); ok && l.Network == "unix" {
+		return "unix:" + path
+	}
+	return l.String()
+}

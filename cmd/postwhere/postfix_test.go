@@ -1,0 +1,215 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"postwhere/cmd/postwhere/config"
+	"postwhere/packaging/realhost"
+	"postwhere/policy"
+)
+
+// site is a whole installation: one real Postfix at the front, three real mail
+// hosts behind it, and the daemon, attached by the very commands that
+// `postwhere postfix` prints.
+type site struct {
+	hosts  map[string]*realhost.Host
+	daemon *daemon
+	front  *realhost.Server
+	events *recorder
+}
+
+// users of example.com, and where they live.
+var users = map[string]string{"anna": "mail1", "bert": "mail2", "carla": "mail3", "dora": "mail3", "eva": "mail3"}
+
+// newSite starts a site that is attached in one way.
+func newSite(t *testing.T, way attachment, frontOptions ...string) *site {
+	t.Helper()
+	realhost.Need(t, "postfix")
+	s := &site{hosts: make(map[string]*realhost.Host)}
+	text := `
+[listen]
+policy    = ["inet:127.0.0.1:0"]
+socketmap = ["inet:127.0.0.1:0"]
+control   = []
+
+[search]
+deadline = "10s"
+
+[cache]
+unsure_expire = "100ms" # so that a test need not wait before it tries again
+
+[[domain]]
+name  = "example.com"
+hosts = ["mail1", "mail2", "mail3"]
+`
+	for _, name := range []string{"mail1", "mail2", "mail3"} {
+		var mailboxes []string
+		for user, host := range users {
+			if host == name {
+				mailboxes = append(mailboxes, user+"@example.com")
+			}
+		}
+		h := realhost.MailHost(t, "example.com", mailboxes...)
+		s.hosts[name] = h
+		ip, port, _ := strings.Cut(h.Addr(), ":")
+		text += fmt.Sprintf("\n[host.%s]\nprobe = \"smtp:inet:%s\"\nroute = \"smtp:[%s]:%s\"\n", name, h.Addr(), ip, port)
+	}
+	s.daemon, s.events = startDaemon(t, text)
+	s.front = realhost.Postfix(t, realhost.PostfixConfig{SMTP: []realhost.SMTPService{{Options: frontOptions}}})
+	s.attach(t, way)
+	return s
+}
+
+// attach runs what `postwhere postfix` prints, on the front's configuration.
+func (s *site) attach(t *testing.T, way attachment) {
+	t.Helper()
+	cfg := *s.daemon.world.cfg
+	for face, list := range map[string]*[]config.Listener{"policy": &cfg.Listen.Policy, "socketmap": &cfg.Listen.Socketmap} {
+		*list = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf(face)}}
+	}
+	lines, err := postfixLines(&cfg, way)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The service on port 25 has another name here.
+	lines = strings.ReplaceAll(lines, "smtp/inet", s.front.Addr()+"/inet")
+	s.front.Run(t, "sh", "-ec", lines)
+}
+
+// arrives sends a message and sees it arrive in each recipient's mailbox on his
+// host, and in no mailbox of his on another.
+func (s *site) arrives(t *testing.T, subject string, rcpts ...string) {
+	t.Helper()
+	c := dialSMTP(t, s.front.Addr())
+	c.send(t, subject, rcpts...)
+	s.isThere(t, subject, rcpts...)
+}
+
+func (s *site) isThere(t *testing.T, subject string, rcpts ...string) {
+	t.Helper()
+	for _, rcpt := range rcpts {
+		user, _, _ := strings.Cut(rcpt, "@")
+		for name, h := range s.hosts {
+			if name == users[user] {
+				h.WaitMessage(t, rcpt, subject)
+			} else if m := h.Messages(t, rcpt); len(m) > 0 {
+				t.Errorf("a message for %s is on %s", rcpt, name)
+			}
+		}
+	}
+}
+
+// wantsSoon tries as a sender does, again and again while the reply is 4xx.
+func (s *site) wantsSoon(t *testing.T, rcpt, want string) {
+	t.Helper()
+	for range 200 {
+		c := dialSMTP(t, s.front.Addr())
+		c.mail(t)
+		got := c.say(t, "RCPT TO:<"+rcpt+">")
+		c.cmd(t, "QUIT", "221")
+		if strings.HasPrefix(got, want) {
+			return
+		}
+		if !strings.HasPrefix(got, "4") {
+			t.Fatalf("%s: got %q, want %s…", rcpt, got, want)
+		}
+	}
+	t.Fatalf("%s: still 4xx", rcpt)
+}
+
+func TestPostfixAskingAtTheDoorByPolicy(t *testing.T) {
+	t.Parallel()
+	tourOfPostfix(t, newSite(t, byPolicy))
+}
+
+func TestPostfixAskingAtTheDoorByRecipientMap(t *testing.T) {
+	t.Parallel()
+	tourOfPostfix(t, newSite(t, byRecipientMap))
+}
+
+func TestPostfixByTheTransportMapOnly(t *testing.T) {
+	t.Parallel()
+	// An smtpd remembers what the map said. One that serves a single session
+	// shows what a client sees who comes back later.
+	tourOfPostfix(t, newSite(t, byMapOnly, "max_use=1"))
+}
+
+// tourOfPostfix goes through every verdict with mail.
+func tourOfPostfix(t *testing.T, s *site) {
+	s.arrives(t, "to one", "anna@example.com")
+	s.arrives(t, "to two", "bert@example.com")
+	s.arrives(t, "to three", "carla@example.com")
+	s.arrives(t, "to all", "anna@example.com", "bert@example.com", "carla@example.com")
+	dialSMTP(t, s.front.Addr()).wants(t, "nobody@example.com", "550 5.1.1")
+
+	s.hosts["mail3"].Stop(t)
+	dialSMTP(t, s.front.Addr()).wants(t, "nobody2@example.com", "4")
+	dialSMTP(t, s.front.Addr()).wants(t, "dora@example.com", "4")
+	s.arrives(t, "while three is down", "anna@example.com", "bert@example.com")
+	dialSMTP(t, s.front.Addr()).send(t, "known and waiting", "carla@example.com")
+
+	s.hosts["mail3"].Start(t)
+	s.wantsSoon(t, "nobody2@example.com", "550 5.1.1")
+	s.wantsSoon(t, "dora@example.com", "250")
+	s.arrives(t, "found again", "dora@example.com")
+	s.front.WaitLog(t, `to=<carla@example.com>.*status=deferred`)
+	s.front.Run(t, "postqueue", "-f")
+	s.isThere(t, "known and waiting", "carla@example.com")
+}
+
+// A message for recipients of mixed fate: each has his own.
+func TestPostfixJudgesEachRecipientByItself(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, byPolicy)
+	s.hosts["mail3"].Stop(t)
+	c := dialSMTP(t, s.front.Addr())
+	c.mail(t)
+	c.rcpt(t, "anna@example.com", "250")
+	c.rcpt(t, "nobody@example.com", "4")
+	c.rcpt(t, "dora@example.com", "4")
+	c.rcpt(t, "bert@example.com", "250")
+	c.data(t, "the accepted two")
+	s.isThere(t, "the accepted two", "anna@example.com", "bert@example.com")
+}
+
+// Each refusal is an error to the host: after ten on a connection Postfix waits
+// 1 s before each reply, after twenty it hangs up.
+func TestPostfixHostsAreNotWornOutByUnknownAddresses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, byPolicy)
+	const unknown = 1000
+	verdicts := make(chan string, unknown)
+	work := make(chan int)
+	for range 16 {
+		go func() {
+			for i := range work {
+				f, err := s.daemon.Search(t.Context(), policy.Request{Recipient: fmt.Sprintf("unknown%d@example.com", i), Face: "policy"})
+				verdicts <- fmt.Sprintf("%s %d %v", f.Verdict, f.Reply.Code, err)
+			}
+		}()
+	}
+	go func() {
+		for i := range unknown {
+			work <- i
+		}
+		close(work)
+	}()
+	for range unknown {
+		if v := <-verdicts; v != "reject 550 <nil>" {
+			t.Errorf("an unknown address: %s", v)
+		}
+	}
+	for name, h := range s.hosts {
+		log := h.Log()
+		if strings.Contains(log, "too many errors") || strings.Contains(log, "421 ") {
+			t.Errorf("%s has had enough of us", name)
+		}
+		for _, m := range disconnects.FindAllStringSubmatch(log, -1) {
+			if errors := atoi(m[3]) - atoi(m[2]); errors > 9 {
+				t.Errorf("%s: %d refusals on one connection, the host slows down after 10: %s", name, errors, m[0])
+			}
+		}
+	}
+}

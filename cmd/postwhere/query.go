@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"postwhere/cache"
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
+	"postwhere/probe"
+)
+
+// query is one run of the command.
+type query struct {
+	*common
+	fresh, trace, json bool
+
+	cfg    *config.Config
+	daemon *controlClient // nil: the hosts are asked from here
+	local  *world         // asks the hosts; nil until it is needed
+	worst  int            // exit status so far
+}
+
+func queryCommand(c *common) *cobra.Command {
+	q := &query{common: c}
+	cmd := &cobra.Command{
+		Use:   "query ADDRESS…|-",
+		Short: "Print the verdict about addresses",
+		Long: `Print ADDRESS<TAB>VERDICT<TAB>HOST<TAB>TRANSPORT for each address; - reads them
+from standard input, one a line. The running daemon is asked, or the hosts with
+--fresh and where no daemon runs. Exit status: 0 deliver, 1 reject, 75 defer,
+2 pass, 64 usage, 78 configuration; of several addresses the largest.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return q.run(cmd.Context(), args) },
+	}
+	cmd.Flags().BoolVar(&q.fresh, "fresh", false, "ask the hosts, whatever is remembered")
+	cmd.Flags().BoolVar(&q.trace, "trace", false, "ask the hosts, and print the dialogue with each")
+	cmd.Flags().BoolVar(&q.json, "json", false, "print an object a line")
+	return cmd
+}
+
+func (q *query) run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return usage("query: want at least one address, or - to read them from standard input")
+	}
+	var err error
+	if q.cfg, err = q.load(); err != nil {
+		return err
+	}
+	if !q.fresh && !q.trace && len(q.cfg.Listen.Control) > 0 {
+		q.daemon = newControlClient(q.cfg.Listen.Control[0].Address)
+		defer q.daemon.close()
+	}
+	defer q.closeLocal(ctx)
+	for _, arg := range args {
+		if arg != "-" {
+			err = q.one(ctx, arg)
+		} else {
+			err = q.lines(ctx)
+		}
+		if err != nil {
+			return asExit(err)
+		}
+	}
+	if q.worst != exitOK {
+		return exit{status: q.worst}
+	}
+	return nil
+}
+
+// asExit gives an error that has none the status of a verdict that there is not.
+func asExit(err error) error {
+	var e exit
+	if errors.As(err, &e) {
+		return err
+	}
+	return exit{exitDefer, err}
+}
+
+// lines asks about each line of standard input.
+func (q *query) lines(ctx context.Context) error {
+	lines := bufio.NewScanner(q.in)
+	for lines.Scan() {
+		if address := strings.TrimSpace(lines.Text()); address != "" {
+			if err := q.one(ctx, address); err != nil {
+				return err
+			}
+		}
+	}
+	return lines.Err()
+}
+
+// one asks about one address and prints the result.
+func (q *query) one(ctx context.Context, address string) error {
+	if _, err := policy.ParseAddress(address); err != nil {
+		fmt.Fprintf(q.err, "postwhere: %v\n", err)
+		q.worst = max(q.worst, exitUsage)
+		return nil
+	}
+	r, dialogue, err := q.ask(ctx, address)
+	if err != nil {
+		return err
+	}
+	q.worst = max(q.worst, r.status())
+	if q.json {
+		return json.NewEncoder(q.out).Encode(struct {
+			result
+			Trace []traceLine `json:"trace,omitempty"`
+		}{r, dialogue})
+	}
+	fmt.Fprintln(q.out, r.line())
+	for _, l := range dialogue {
+		fmt.Fprintln(q.out, l)
+	}
+	return nil
+}
+
+// ask asks the daemon, or the hosts where there is none.
+func (q *query) ask(ctx context.Context, address string) (result, []traceLine, error) {
+	if q.daemon != nil {
+		r, err := q.daemon.query(ctx, address)
+		if err == nil {
+			return r, nil, nil
+		}
+		if !errors.Is(err, errNoDaemon) {
+			fmt.Fprintf(q.err, "postwhere: the daemon cannot be asked (%v), asking the hosts\n", err)
+		}
+		q.daemon = nil
+	}
+	if q.trace {
+		return q.askTracing(ctx, address)
+	}
+	if q.local == nil {
+		var err error
+		if q.local, err = q.newLocal(ctx); err != nil {
+			return result{}, nil, err
+		}
+	}
+	f, err := q.local.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query"})
+	return resultOf(address, f), nil, err
+}
+
+// askTracing asks about one address over connections of its own, so that the
+// trace has all of the dialogue and nothing else.
+func (q *query) askTracing(ctx context.Context, address string) (result, []traceLine, error) {
+	var mu sync.Mutex
+	var dialogue []traceLine
+	w, err := q.newLocal(probe.WithTrace(ctx, func(host string, sent bool, line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		dialogue = append(dialogue, traceLine{host, sent, line})
+	}))
+	if err != nil {
+		return result{}, nil, err
+	}
+	f, err := w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query"})
+	w.close(ctx) // hears the hosts that the verdict did not wait for
+	return resultOf(address, f), dialogue, err
+}
+
+// newLocal builds what the daemon would have, to ask the hosts from here.
+func (q *query) newLocal(ctx context.Context) (*world, error) {
+	memory, err := cache.New(q.cfg.Cache.Options())
+	if err != nil {
+		return nil, exit{exitConfig, err}
+	}
+	w, err := newWorld(ctx, q.cfg, memory, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, exit{exitConfig, err}
+	}
+	return w, w.resolveMX(ctx)
+}
+
+func (q *query) closeLocal(ctx context.Context) {
+	if q.local != nil {
+		q.local.close(ctx)
+	}
+}
+
+// traceLine is one line of a dialogue.
+type traceLine struct {
+	Host string `json:"host"`
+	Sent bool   `json:"sent"`
+	Line string `json:"line"`
+}
+
+func (l traceLine) String() string {
+	arrow := "<"
+	if l.Sent {
+		arrow = ">"
+	}
+	return fmt.Sprintf("  %s %s %s", l.Host, arrow, l.Line)
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+
+	"postwhere/policy"
+)
+
+// result is a finding as query prints it and as the control socket carries it:
+// an object a line.
+type result struct {
+	Address   string         `json:"address"`
+	Verdict   string         `json:"verdict"`
+	Host      string         `json:"host"`
+	Transport string         `json:"transport"`
+	Code      int            `json:"code"`  // the client is told; 0 with pass
+	Reply     string         `json:"reply"` // enhanced code and text, with reject and defer
+	Source    string         `json:"source"`
+	Age       float64        `json:"age"` // seconds, of the oldest answer that counted
+	Why       string         `json:"why,omitempty"`
+	Answers   []resultAnswer `json:"answers"`
+}
+
+type resultAnswer struct {
+	Host   string  `json:"host"`
+	Answer string  `json:"answer"`
+	Reply  string  `json:"reply"`
+	Method string  `json:"method"`
+	MS     float64 `json:"ms"`
+	Why    string  `json:"why,omitempty"`
+}
+
+func resultOf(address string, f policy.Finding) result {
+	r := result{
+		Address: address, Verdict: f.Verdict.String(), Code: codeOf(f),
+		Source: f.Source, Age: f.Age.Seconds(), Why: f.Why, Answers: []resultAnswer{},
+	}
+	if f.Host != nil {
+		r.Host, r.Transport = f.Host.Name, f.Host.Route
+	}
+	if f.Reply.Code != 0 {
+		r.Reply = f.Reply.Enhanced + " " + f.Reply.Text
+	}
+	for _, a := range f.Answers {
+		if a.Says == policy.Unasked {
+			continue // the verdict did not wait for it
+		}
+		r.Answers = append(r.Answers, resultAnswer{
+			Host: a.Host, Answer: a.Says.String(), Reply: a.Reply.String(), Method: a.Method,
+			MS: float64(a.Took.Microseconds()) / 1000, Why: a.Why,
+		})
+	}
+	return r
+}
+
+// codeOf returns the SMTP code that the verdict means to the client: 0 with
+// pass, which leaves it to Postfix.
+func codeOf(f policy.Finding) int {
+	if f.Verdict == policy.Deliver {
+		return 250
+	}
+	return f.Reply.Code
+}
+
+// line returns the result for people and for cut(1).
+func (r result) line() string {
+	return fmt.Sprintf("%s\t%s\t%s\t%s", r.Address, r.Verdict, r.Host, r.Transport)
+}
+
+// status returns query's exit status.
+func (r result) status() int {
+	switch r.Verdict {
+	case policy.Deliver.String():
+		return exitDeliver
+	case policy.Reject.String():
+		return exitReject
+	case policy.Pass.String():
+		return exitPass
+	}
+	return exitDefer
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/config"
+)
+
+func serveCommand(c *common) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon: SIGHUP reloads the configuration, SIGTERM drains",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.serve(cmd.Context())
+		},
+	}
+}
+
+// serve runs the daemon until SIGTERM, SIGINT or the end of ctx.
+func (c *common) serve(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	d := newDaemon(newMaillog(c.err))
+	if err := d.adopt(cfg); err != nil {
+		return exit{exitConfig, err}
+	}
+	d.log.Info("started", "version", programVersion(), "configuration", c.file, "domains", len(cfg.Domain))
+	for {
+		select {
+		case <-hangup:
+			d.reload(c.file)
+		case <-ctx.Done():
+			return d.end()
+		}
+	}
+}
+
+// reload takes over a changed configuration. A bad one changes nothing.
+func (d *daemon) reload(file string) {
+	cfg, err := config.Load(file)
+	if err == nil {
+		err = d.adopt(cfg)
+	}
+	if err != nil {
+		d.log.Error("reload failed, everything stays as it was", "why", err.Error())
+		return
+	}
+	d.log.Info("reloaded", "configuration", file, "domains", len(cfg.Domain))
+}
+
+// end drains the daemon.
+func (d *daemon) end() error {
+	d.log.Info("draining")
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := d.shutdown(ctx); err != nil {
+		d.log.Warn("not all requests could be answered", "why", err.Error())
+		return exit{exitProblem, err}
+	}
+	d.log.Info("stopped")
+	return nil
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
+	"postwhere/probe"
+)
+
+// world is everything that one configuration stands for, but the memory and the
+// listeners: its domains, hosts and their probers, and the searcher over them. A
+// reload makes a new one and lets the old one end.
+type world struct {
+	cfg      *config.Config
+	domains  []*policy.Domain
+	searcher *policy.Searcher
+	log      *slog.Logger
+	resolver mxResolver
+
+	mu    sync.Mutex
+	hosts map[string]*policy.Host // by name; a host of two domains is one
+
+	stop     context.CancelFunc
+	helpers  sync.WaitGroup // MX and first calibrations
+	requests sync.WaitGroup // look-ups under way
+}
+
+// newWorld builds the world of a configuration. It asks nobody yet; see start.
+// The probers see the values of ctx.
+func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, observe observer, log *slog.Logger) (*world, error) {
+	w := &world{cfg: cfg, hosts: make(map[string]*policy.Host), log: log, resolver: net.DefaultResolver, stop: func() {}}
+	for i := range cfg.Domain {
+		c := &cfg.Domain[i]
+		d := &policy.Domain{
+			Names: c.Name, AskAs: c.AskAs,
+			Delimiter: c.RecipientDelimiter, Owners: c.OwnerList(),
+		}
+		if len(c.Hosts) > 0 {
+			hosts, err := w.hostsOf(c.Hosts)
+			if err != nil {
+				w.closeProbers()
+				return nil, err
+			}
+			d.SetHosts(hosts)
+		}
+		w.domains = append(w.domains, d)
+	}
+	w.searcher = policy.NewSearcher(w.domains, memory, policy.Options{
+		Deadline:       time.Duration(cfg.Search.Deadline),
+		PreferenceWait: time.Duration(cfg.Search.PreferenceWait),
+		MaxSearches:    cfg.Search.MaxSearches,
+		Reject:         cfg.Reply.Reject.Reply,
+		Defer:          cfg.Reply.Defer.Reply,
+		Observe:        observe,
+		Log:            log,
+		Base:           ctx,
+	})
+	return w, nil
+}
+
+// hostsOf returns the hosts of these names, each made once.
+func (w *world) hostsOf(names []string) ([]*policy.Host, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var hosts []*policy.Host
+	for _, name := range names {
+		if w.hosts[name] == nil {
+			h, err := w.newHost(name)
+			if err != nil {
+				return nil, err
+			}
+			w.hosts[name] = h
+		}
+		hosts = append(hosts, w.hosts[name])
+	}
+	return hosts, nil
+}
+
+func (w *world) newHost(name string) (*policy.Host, error) {
+	h, err := w.cfg.HostOf(name)
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", name, err)
+	}
+	endpoint, err := probe.ParseEndpoint(h.Probe)
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", name, err)
+	}
+	prober, err := probe.New(probe.Config{
+		Name: name, Endpoint: endpoint, Method: h.Method,
+		Helo:           policy.ProbeHelo(instanceID(w.cfg.Probe.HeloName), w.cfg.Probe.HeloName),
+		Sender:         w.cfg.Probe.Sender,
+		Control:        h.Control,
+		Connections:    h.Connections,
+		ConnectTimeout: time.Duration(w.cfg.Probe.ConnectTimeout),
+		ReplyTimeout:   time.Duration(w.cfg.Probe.ReplyTimeout),
+		Log:            w.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &policy.Host{Name: name, Route: h.Route, AliasDomain: h.AliasDomain, Prober: prober}, nil
+}
+
+// instanceID is the same after every start, so that it can be had in DNS for
+// hosts that want the EHLO name to resolve.
+func instanceID(name string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return fmt.Sprintf("%08x", h.Sum32())
+}
+
+// start looks after domains by MX and finds out how the hosts answer, in the
+// background. close ends it.
+func (w *world) start() {
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	for i, d := range w.domains {
+		if len(w.cfg.Domain[i].Hosts) == 0 {
+			w.helpers.Go(func() { w.followMX(ctx, d) })
+			continue
+		}
+		w.calibrate(ctx, d, d.Hosts())
+	}
+}
+
+// calibrate asks each host about nonsense, so that the first recipient need not
+// wait for it, and what is wrong with a host is in the log from the start.
+func (w *world) calibrate(ctx context.Context, d *policy.Domain, hosts []*policy.Host) {
+	for _, h := range hosts {
+		w.helpers.Go(func() {
+			if _, err := h.Prober.(*probe.Prober).Calibrate(ctx, d.AsksAbout()); err != nil && ctx.Err() == nil {
+				w.log.Warn("host cannot be asked: unknown recipients get 4xx until it can", "host", h.Name, "domain", d.Names[0], "why", err.Error())
+			}
+		})
+	}
+}
+
+// resolveMX looks up, once, the hosts of all domains that have them by MX.
+func (w *world) resolveMX(ctx context.Context) error {
+	for i, d := range w.domains {
+		if len(w.cfg.Domain[i].Hosts) == 0 {
+			if err := w.adoptMX(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// followMX keeps the domain's hosts what its MX records say.
+func (w *world) followMX(ctx context.Context, d *policy.Domain) {
+	tick := time.NewTicker(time.Duration(w.cfg.MX.Refresh))
+	defer tick.Stop()
+	for {
+		before := d.Hosts()
+		err := w.adoptMX(ctx, d)
+		if hosts := d.Hosts(); !slices.Equal(hosts, before) {
+			w.calibrate(ctx, d, hosts)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.log.Warn("MX cannot be looked up, the domain's hosts stay what they are", "domain", d.Names[0], "hosts", len(d.Hosts()), "why", err.Error())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// adoptMX looks the domain's MX hosts up, and takes them if they have changed.
+func (w *world) adoptMX(ctx context.Context, d *policy.Domain) error {
+	names, err := mxHosts(ctx, w.resolver, d.Names[0], w.cfg.MX.OwnNames)
+	if err != nil {
+		return err
+	}
+	hosts, err := w.hostsOf(names)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(hosts, d.Hosts()) {
+		w.log.Info("hosts by MX", "domain", d.Names[0], "hosts", names)
+		d.SetHosts(hosts)
+	}
+	return nil
+}
+
+// close lets look-ups and searches under way end until ctx does, then ends the
+// connections to the hosts.
+func (w *world) close(ctx context.Context) {
+	w.stop()
+	w.helpers.Wait()
+	w.requests.Wait()
+	w.searcher.Close(ctx)
+	w.closeProbers()
+}
+
+func (w *world) closeProbers() {
+	var closing sync.WaitGroup
+	for _, h := range w.hosts {
+		closing.Go(h.Prober.(*probe.Prober).Close)
+	}
+	closing.Wait()
+}
