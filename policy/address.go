@@ -54,7 +54,7 @@ func ParseAddress(s string) (Address, error) {
 	if err != nil {
 		return Address{}, fmt.Errorf("%w: %w", ErrNoAddress, err)
 	}
-	a := Address{local: unquote(unroute(s[:at])), domain: domain}
+	a := Address{local: unroute(unquote(unroute(s[:at]))), domain: domain}
 	switch {
 	case a.local == "":
 		return a, fmt.Errorf("%w: empty local part", ErrUnaskable)
@@ -157,14 +157,32 @@ func (a Address) Base(delimiters string) (Address, bool) {
 	return Address{local: a.local[:i], domain: a.domain}, true
 }
 
-// unroute takes the source route off a local part in the form of the dialogue,
-// as Postfix does before it shows a recipient to all but a milter: it says how to
-// get to the mailbox, not which one it is (RFC 5321 section 4.1.1.3).
+// unroute takes source routes off a local part, quoted or not, as Postfix does
+// when it resolves a recipient (measured): they say how to get to a mailbox, not
+// which one it is (RFC 5321 section 4.1.1.3). A milter gets them, policy the second.
 func unroute(local string) string {
-	if route, mailbox, ok := strings.Cut(local, ":"); ok && strings.HasPrefix(route, "@") {
-		return mailbox
+	for strings.HasPrefix(local, "@") {
+		_, mailbox, ok := strings.Cut(local, ":")
+		if !ok {
+			break
+		}
+		local = mailbox
 	}
 	return local
+}
+
+// ambiguous tells whether the local part of a recipient can be read in two ways.
+// Postfix accepts RFC 822 quotes, backslashes, comments and spaces anywhere in it
+// (strict_rfc821_envelopes = no) and takes them off, but shows them to a milter as
+// they came: a."b".c@ is the mailbox a.b.c. From policy, which has no quoting, the
+// same characters are the mailbox's own.
+func ambiguous(recipient string) bool {
+	local := recipient[:max(0, strings.LastIndexByte(recipient, '@'))]
+	if unquote(local) != local {
+		return false
+	}
+	dotted := "." + local + "."
+	return strings.ContainsAny(local, `"\()`) || strings.Contains(dotted, " .") || strings.Contains(dotted, ". ")
 }
 
 // unquote takes the quoting off a local part in the form of the dialogue; what

@@ -47,7 +47,7 @@ func checkAddress(t reporter, a Address) {
 	if !utf8.ValidString(wire) || strings.ContainsFunc(wire, unicode.IsControl) || strings.ContainsAny(wire, "\u2028\u2029") {
 		t.Errorf("%q could break a dialogue", wire)
 	}
-	if len(wire) > maxMailbox {
+	if len(wire) > 254 {
 		t.Errorf("%q has %d octets", wire, len(wire))
 	}
 	if d, err := NormalDomain(a.Domain()); err != nil || d != a.Domain() {
@@ -75,16 +75,18 @@ var localParts = rapid.StringOfN(rapid.OneOf(
 	rapid.RuneFrom(nil, unicode.Letter, unicode.Punct),
 ), 1, 40, 200)
 
+// unrouted are those that do not begin like a source route.
+var unrouted = localParts.Filter(func(local string) bool { return unroute(local) == local })
+
 func TestAddressIsReadBackFromTheDialogue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a := Address{local: localParts.Draw(t, "local"), domain: "example.com"}
-		checkAddress(t, a)
+		checkAddress(t, Address{local: unrouted.Draw(t, "local"), domain: "example.com"})
 	})
 }
 
 func TestQuotingDoesNotMakeAnotherMailbox(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		local := localParts.Draw(t, "local")
+		local := unrouted.Draw(t, "local")
 		quoted := `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(local) + `"@example.com`
 		a, err := ParseAddress(quoted)
 		if err != nil || a.Local() != local {

@@ -54,7 +54,7 @@ func TestCloseWithoutTimeCutsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mail1 := newHost("mail1").takes(8 * time.Second)
 		s := newSite(t, mail1)
-		go s.Search(context.Background(), Request{Recipient: "nobody@example.com"})
+		s.begin("nobody@example.com")
 		synctest.Wait()
 		begun := time.Now()
 		ctx, cancel := context.WithCancel(context.Background())
@@ -114,7 +114,7 @@ func TestCloseMayBeCalledByManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mail1 := newHost("mail1").takes(time.Second)
 		s := newSite(t, mail1)
-		go s.Search(context.Background(), Request{Recipient: "nobody@example.com"})
+		s.begin("nobody@example.com")
 		synctest.Wait()
 		closed := make(chan bool, 3)
 		for range 3 {

@@ -102,6 +102,30 @@ func TestTheAskersTimeIsForBothNamesTogether(t *testing.T) {
 	})
 }
 
+func TestBothNamesTogetherTakeNoLongerThanTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSiteWithExtensions(t, newHost("mail1").silent())
+		begun := time.Now()
+		wantVerdict(t, s.ask(t, Request{Recipient: "user+ext@example.com", Wait: time.Hour}), Defer)
+		if took := time.Since(begun); took != deadline {
+			t.Errorf("took %v, want %v", took, deadline)
+		}
+	})
+}
+
+func TestBothNamesAreAskedInTheDomainsOwnSpelling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1 := newHost("mail1", "user+ext@inner.example")
+		s := newSiteOf(t, &Domain{Names: []string{"example.com"}, Delimiter: "+", AskAs: "inner.example"}, mail1)
+		wantDeliver(t, s.look(t, "user+ext@example.com"), mail1, SourceSearch)
+		wantVerdict(t, s.look(t, "other+ext@example.com"), Reject)
+		want := []string{"user@inner.example", "user+ext@inner.example", "other@inner.example", "other+ext@inner.example"}
+		if got := mail1.questions(); !slices.Equal(got, want) {
+			t.Errorf("asked %q, want %q", got, want)
+		}
+	})
+}
+
 // The rule that no rejection is put together from an expired no holds over both
 // names.
 func TestRejectNeedsALivingNoToTheBaseWhenTheFullNameIsSettled(t *testing.T) {

@@ -129,8 +129,8 @@ func TestTooManySearchesAreDeferredAndNotRemembered(t *testing.T) {
 			Deadline: deadline, MaxSearches: 2, Defer: deferReply, Log: slog.New(slog.DiscardHandler),
 		})}
 		defer s.Close(context.Background())
-		go s.Search(t.Context(), Request{Recipient: "a@example.com"})
-		go s.Search(t.Context(), Request{Recipient: "b@example.com"})
+		s.begin("a@example.com")
+		s.begin("b@example.com")
 		synctest.Wait()
 
 		begun := time.Now()
@@ -166,8 +166,8 @@ func TestEverySearchThatIsCountedInIsCountedOut(t *testing.T) {
 		} {
 			round()
 			for range 3 {
-				s.Search(t.Context(), Request{Recipient: "anna@example.com"})
-				s.Search(t.Context(), Request{Recipient: "nobody@example.com", Wait: ms})
+				_, _ = s.Search(t.Context(), Request{Recipient: "anna@example.com"})
+				_, _ = s.Search(t.Context(), Request{Recipient: "nobody@example.com", Wait: ms})
 				time.Sleep(ownerRefresh)
 			}
 			synctest.Wait()
@@ -202,7 +202,7 @@ func TestObserveSeesEveryRequestOnce(t *testing.T) {
 		})
 		defer s.Close(context.Background())
 		for _, recipient := range []string{"anna@example.com", "anna@example.com", "nobody@example.com", "anna@example.net"} {
-			s.Search(t.Context(), Request{Recipient: recipient})
+			_, _ = s.Search(t.Context(), Request{Recipient: recipient})
 		}
 		memory.breaks("Recall.")
 		if _, err := s.Search(t.Context(), Request{Recipient: "anna@example.com"}); err == nil || errors.Is(err, ErrUnaskable) {

@@ -14,7 +14,7 @@ type inquiry struct {
 	a       Address
 	hosts   []*Host
 	answers []Answer // one for each host; Unasked: still waited for
-	recalls int      // how many of them are from memory
+	recalls []int    // hosts whose answers are from memory
 	waiting int      // hosts that have yet to answer
 	heard   chan heard
 }
@@ -49,14 +49,21 @@ func (s *Searcher) inquire(a Address, hosts []*Host, remembered []Answer) (f Fin
 		at := slices.IndexFunc(remembered, func(r Answer) bool { return r.Host == h.Name && r.Says != Unasked })
 		if at >= 0 {
 			q.answers[i] = remembered[at]
-			q.recalls++
+			q.recalls = append(q.recalls, i)
 			continue
 		}
-		q.answers[i].Host = h.Name
-		q.waiting++
-		go func() { q.heard <- heard{i, s.ask(ctx, h, a)} }()
+		q.ask(ctx, i)
 	}
 	q.listen(ctx)
+	if v, _ := Combine(q.answers); v == Reject {
+		// A mailbox that has moved from a host that was down to one that had no
+		// such mailbox yet would be refused by a no of either time. So what was
+		// remembered is asked for again: a rejection is all of one moment.
+		for _, i := range q.recalls {
+			q.ask(ctx, i)
+		}
+		q.listen(ctx)
+	}
 	f = q.conclude()
 	go func() {
 		defer end()
@@ -64,6 +71,13 @@ func (s *Searcher) inquire(a Address, hosts []*Host, remembered []Answer) (f Fin
 		q.linger(ctx, f)
 	}()
 	return f, nil
+}
+
+// ask puts the question to the host of that index, and hears it later.
+func (q *inquiry) ask(ctx context.Context, i int) {
+	q.answers[i] = Answer{Host: q.hosts[i].Name}
+	q.waiting++
+	go func() { q.heard <- heard{i, q.s.ask(ctx, q.hosts[i], q.a)} }()
 }
 
 // ask puts the question to one host; a fault of ours is an Unsure answer.
@@ -93,9 +107,7 @@ func (q *inquiry) listen(ctx context.Context) {
 		if yes, final := q.yes(); final {
 			return
 		} else if yes && patience == nil {
-			timer := time.NewTimer(q.s.opt.PreferenceWait)
-			defer timer.Stop()
-			patience = timer.C
+			patience = time.After(q.s.opt.PreferenceWait)
 		}
 		select {
 		case h := <-q.heard:
@@ -140,14 +152,9 @@ func (q *inquiry) giveUp(cause error) {
 // conclude makes the finding of what was heard so far, and remembers it.
 func (q *inquiry) conclude() Finding {
 	f := q.s.finding(q.hosts, slices.Clone(q.answers), SourceSearch)
-	switch {
-	case f.Verdict == Deliver:
+	if f.Verdict == Deliver {
 		q.s.memory.Own(q.a, q.owner(f))
-	case f.Verdict == Reject && q.recalls > 0 && !q.stillRemembered():
-		// A no that was recalled when the search began has outlived itself
-		// while the other hosts were asked: the verdict is not all fresh.
-		f = q.s.deferred(f, "a remembered answer grew too old during the search")
-	default:
+	} else {
 		q.s.memory.Keep(q.a, f.Answers)
 	}
 	return f
@@ -156,17 +163,6 @@ func (q *inquiry) conclude() Finding {
 func (q *inquiry) owner(f Finding) Answer {
 	_, i := Combine(f.Answers)
 	return f.Answers[i]
-}
-
-// stillRemembered tells whether the answers that came from memory are in it yet.
-func (q *inquiry) stillRemembered() bool {
-	living := 0
-	for _, r := range q.s.memory.Recall(q.a).Answers {
-		if slices.ContainsFunc(q.answers, r.same) {
-			living++
-		}
-	}
-	return living >= q.recalls
 }
 
 // linger hears the hosts that were not waited for. If one that is preferred to
@@ -187,9 +183,9 @@ func (q *inquiry) linger(ctx context.Context, f Finding) {
 }
 
 // refresh asks the owner of a remembered mailbox again, behind the look-up that
-// was answered from memory: still yes, and the entry is as new; no, and the
-// mailbox has moved or is gone, so the others are asked; unsure, and the entry
-// stands until it expires.
+// was answered from memory: still yes, and the entry is as new; no, or a yes that
+// is a forward now, and the mailbox has moved or is gone, so the others are asked;
+// unsure, and the entry stands until it expires.
 func (s *Searcher) refresh(d *Domain, a Address, owner *Host) {
 	s.memory.Postpone(a) // until the answer is here, or for a while if there is none
 	// One refresh at a time, whatever memory makes of it, in whichever spelling.
@@ -206,15 +202,20 @@ func (s *Searcher) refresh(d *Domain, a Address, owner *Host) {
 func (s *Searcher) renew(d *Domain, a Address, owner *Host) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.opt.Deadline)
 	defer cancel()
-	switch answer := s.ask(ctx, owner, a); answer.Says {
-	case Yes:
+	answer := s.ask(ctx, owner, a)
+	var err error
+	switch {
+	case answer.Says == Yes && answer.Weak: // it may have moved, and be forwarded there
+		_, err = s.inquire(a, d.Hosts(), []Answer{answer})
+	case answer.Says == Yes:
 		s.memory.Own(a, answer)
-	case No:
+	case answer.Says == No:
 		s.memory.Disown(a)
 		s.memory.Keep(a, []Answer{answer})
-		if _, err := s.locate(ctx, d, a, time.Now().Add(s.opt.Deadline)); err != nil {
-			s.opt.Log.Error("refresh failed", "err", fmt.Sprint(err))
-		}
+		_, err = s.locate(ctx, d, a, time.Now().Add(s.opt.Deadline))
+	}
+	if err != nil {
+		s.opt.Log.Error("refresh failed", "err", err.Error())
 	}
 }
 

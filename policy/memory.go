@@ -1,8 +1,10 @@
 package policy
 
 // Memory remembers answers. It decides how long an answer lives, and forgets;
-// the Searcher decides what an answer means. All methods are called
-// concurrently and do no I/O that a look-up would wait for.
+// the Searcher decides what an answer means. An answer lives from its At: one
+// that is kept once more, with others, is none the younger, and Recall returns it
+// with the At that it was kept with. All methods are called concurrently and do no
+// I/O that a look-up would wait for.
 type Memory interface {
 	// Recall returns the living answers about an address.
 	Recall(a Address) Memo

@@ -146,13 +146,19 @@ func TestProberThatHangsHoldsUpNoAsker(t *testing.T) {
 }
 
 func TestAnswerAfterTheDeadlineCountsNoMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		hung := newHost("mail1").does(func(Address) Answer { <-release; return Answer{Says: No} })
-		s := newSite(t, hung)
-		wantVerdict(t, s.look(t, "nobody@example.com"), Defer)
-		close(release)
-		synctest.Wait()
-		wantVerdict(t, s.look(t, "nobody@example.com"), Defer)
-	})
+	for _, says := range []Says{Yes, No} {
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			hung := newHost("mail1").does(func(Address) Answer { <-release; return Answer{Says: says} })
+			mail2 := newHost("mail2", "anna@example.com")
+			s := newSite(t, hung, mail2)
+			wantDeliver(t, s.look(t, "anna@example.com"), mail2, SourceSearch)
+			wantVerdict(t, s.look(t, "nobody@example.com"), Defer)
+			synctest.Wait() // until the search has ended too, not only the asker's time
+			close(release)
+			synctest.Wait()
+			wantDeliver(t, s.look(t, "anna@example.com"), mail2, SourceMemory)
+			wantVerdict(t, s.look(t, "nobody@example.com"), Defer)
+		})
+	}
 }

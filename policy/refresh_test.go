@@ -77,7 +77,8 @@ func TestRefreshFindsThatTheMailboxIsGone(t *testing.T) {
 		if f.Source != SourceMemory {
 			t.Errorf("source %q", f.Source)
 		}
-		wantAsked(t, 1, mail1, mail2)
+		wantAsked(t, 1, mail2)
+		wantAsked(t, 2, mail1) // the rejection is all of one moment
 	})
 }
 
@@ -125,8 +126,8 @@ func TestOneRefreshAtATime(t *testing.T) {
 		s, mail1, _ := grownStale(t)
 		mail1.takes(3 * time.Second)
 		for range 10 {
-			go s.Search(t.Context(), Request{Recipient: "anna@example.com"})
-			go s.Search(t.Context(), Request{Recipient: "Anna@example.com"})
+			s.begin("anna@example.com")
+			s.begin("Anna@example.com")
 		}
 		synctest.Wait()
 		if q := mail1.questions(); len(q) != 1 {
@@ -170,7 +171,7 @@ func TestRefreshThatMayNotBeginLeavesTheOwner(t *testing.T) {
 		})}
 		defer s.Close(context.Background())
 		mail1.takes(time.Second)
-		go s.Search(t.Context(), Request{Recipient: "bob@example.com"})
+		s.begin("bob@example.com")
 		synctest.Wait()
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
 		synctest.Wait()
@@ -178,5 +179,17 @@ func TestRefreshThatMayNotBeginLeavesTheOwner(t *testing.T) {
 			t.Errorf("asked %q", q)
 		}
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+	})
+}
+
+func TestRefreshFollowsAMailboxThatItsHostForwardsNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mail1, mail2 := grownStale(t)
+		mail1.always(Answer{Says: Yes, Weak: true}) // 251: it will forward
+		mail2.has("anna@example.com")
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		synctest.Wait()
+		wantDeliver(t, s.look(t, "anna@example.com"), mail2, SourceMemory)
+		wantAsked(t, 1, mail1, mail2)
 	})
 }

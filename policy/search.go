@@ -113,6 +113,9 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 	}
 	f, err = s.findMailbox(ctx, d, a, start.Add(wait))
 	f.Address = a
+	if f.Verdict == Reject && ambiguous(r.Recipient) {
+		f = s.deferred(f, "the hosts were asked about "+a.String()+", but another mailbox may be meant")
+	}
 	return f, err
 }
 
@@ -173,8 +176,8 @@ func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, until time.
 		return s.finding(hosts, memo.Answers, SourceMemory), nil
 	}
 	found := s.flights.DoChan(a.String(), func() (any, error) { return s.inquire(a, hosts, memo.Answers) })
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
+	patience, stop := context.WithDeadline(ctx, until)
+	defer stop()
 	select {
 	case r := <-found:
 		f, _ := r.Val.(Finding)
@@ -183,8 +186,7 @@ func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, until time.
 			f = s.deferred(f, "the domain's hosts changed during the search")
 		}
 		return f, r.Err
-	case <-timer.C:
-	case <-ctx.Done():
+	case <-patience.Done():
 	}
 	return s.deferred(Finding{Source: SourceSearch}, "the search goes on"), nil
 }

@@ -93,9 +93,13 @@ func TestLateYesOfAPreferredHostBecomesTheOwner(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				mail1, mail2 := newHost("mail1").always(tt.mail1).takes(2*time.Second), newHost("mail2").always(tt.mail2)
 				s := newSite(t, mail1, mail2)
-				wantDeliver(t, s.look(t, "anna@example.com"), mail2, SourceSearch)
+				early := s.look(t, "anna@example.com")
+				wantDeliver(t, early, mail2, SourceSearch)
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
+				if early.Answers[0].Says != Unasked {
+					t.Errorf("a finding that was handed out became %v", early.Answers)
+				}
 				if got := s.memory.owner("anna@example.com"); got != tt.owner {
 					t.Errorf("owner is %s, want %s", got, tt.owner)
 				}
@@ -172,5 +176,11 @@ func TestAgeIsThatOfTheOldestAnswerThatCounted(t *testing.T) {
 		time.Sleep(time.Minute)
 		wantAge(s.look(t, "anna@example.com"), time.Minute+2*time.Second)
 		wantAge(s.look(t, "nobody@example.com"), time.Minute+time.Second)
+
+		mail2.down()
+		wantAge(s.look(t, "bob@example.com"), time.Second)
+		time.Sleep(time.Minute)
+		mail2.has().takes(0)
+		wantAge(s.look(t, "bob@example.com"), 0) // a rejection is all of one moment
 	})
 }

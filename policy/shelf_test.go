@@ -96,3 +96,11 @@ func (s *shelf) force(a Address, answers []Answer) {
 	}
 	s.others[a] = answers
 }
+
+// forget drops everything: a purge, a restart, or too many addresses.
+func (s *shelf) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.owners)
+	clear(s.others)
+}

@@ -94,13 +94,7 @@ func Dial(tb testing.TB, addr net.Addr) net.Conn {
 // is then in the warnings.
 func Postmap(t *testing.T, key, table string) (value, warnings string, status int) {
 	t.Helper()
-	// This machine's own configuration is of no concern, nor is its name, which
-	// DNS may be slow to tell.
-	const mainCF = "compatibility_level = 3.6\nmyhostname = postmap.test\n"
-	etc := t.TempDir()
-	if err := os.WriteFile(filepath.Join(etc, "main.cf"), []byte(mainCF), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	etc := postmapConfig(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
@@ -112,6 +106,24 @@ func Postmap(t *testing.T, key, table string) (value, warnings string, status in
 		t.Fatal(err)
 	}
 	return strings.TrimSuffix(stdout.String(), "\n"), stderr.String(), cmd.ProcessState.ExitCode()
+}
+
+// postmapConfig returns a directory with a configuration: this machine's own is
+// of no concern. The file is made to look old: Postfix does not trust one that
+// could be being written, and waits two seconds (src/util/dict.c).
+func postmapConfig(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "main.cf")
+	long := time.Now().Add(-time.Hour)
+	err := errors.Join(
+		os.WriteFile(file, []byte("compatibility_level = 3.6\nmyhostname = postmap.test\n"), 0o600),
+		os.Chtimes(file, long, long),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // Bench measures one exchange over a kept connection, and what a server costs
