@@ -29,12 +29,16 @@ import (
 // concurrently, and do no I/O.
 type Cache struct {
 	clock
-	life   Lifetimes
-	seed   maphash.Seed
-	names  *words // hosts, methods and domains: as many as the configuration has
-	codes  *words // enhanced codes, which the hosts choose: so few
-	shards []shard
-	split  uint // bits of a hash that choose the shard
+	life    Lifetimes
+	seed    maphash.Seed
+	names   *words // hosts and domains: as many as the configuration has
+	methods *words // of asking: those that we have
+	codes   *words // enhanced codes, which the hosts choose: so few
+	shards  []shard
+	split   uint // bits of a hash that choose the shard
+
+	// Half of what a shard may hold of each kind.
+	halfOwners, halfStrangers int
 }
 
 var _ policy.Memory = (*Cache)(nil)
@@ -49,33 +53,35 @@ type shard struct {
 }
 
 // Shards are for the sake of what goes through all entries: it holds one lock at
-// a time, for a few milliseconds. Askers alone would do with one lock.
+// a time, for milliseconds. Askers alone would do with one lock.
 const (
 	fullShard  = 1 << 14 // entries of the kind that there are more of
 	smallShard = 1 << 10 // of the other kind at least, else the shards are fewer
-	maxShards  = 1 << 8
+	maxShards  = 1 << 6
 )
 
 // Bounds of the tables that entries refer to by number.
 const (
 	maxNames = 1 << 16
-	maxCodes = 1 << 8
+	maxWords = 1 << 8 // methods, and codes
 )
 
 // New returns an empty Cache. The error names the option that it cannot have.
 func New(opt Options) (*Cache, error) {
 	c := &Cache{
-		clock: clock{born: time.Now()},
-		life:  opt.Lifetimes,
-		seed:  maphash.MakeSeed(),
-		names: newWords(maxNames),
-		codes: newWords(maxCodes),
+		clock:   clock{born: time.Now()},
+		life:    opt.Lifetimes,
+		seed:    maphash.MakeSeed(),
+		names:   newWords(maxNames),
+		methods: newWords(maxWords),
+		codes:   newWords(maxWords),
 	}
 	few, many := min(opt.Owners, opt.Strangers), max(opt.Owners, opt.Strangers)
 	// The hash's first bits choose the shard: their number is a power of two.
 	n := max(min(many/fullShard, few/smallShard, maxShards), 1)
 	c.split = uint(bits.Len(uint(n)) - 1)
 	c.shards = make([]shard, 1<<c.split)
+	c.halfOwners, c.halfStrangers = opt.Owners>>c.split/2, opt.Strangers>>c.split/2
 	for i := range c.shards {
 		s := &c.shards[i]
 		var err error
@@ -95,8 +101,9 @@ func (c *Cache) shard(folded key) *shard {
 	return &c.shards[folded.hash>>(64-c.split)]
 }
 
-// Recall returns the living answers about an address. It takes well below a
-// microsecond and no memory, whatever the cache's size.
+// Recall returns the living answers about an address. It allocates nothing, and
+// takes two map look-ups under a lock that is held for no longer. Of millions of
+// entries most of its time is main memory's.
 func (c *Cache) Recall(a policy.Address) policy.Memo {
 	now := time.Now()
 	return c.recall(a, now, c.moment(now))
@@ -108,15 +115,15 @@ func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.M
 	s := c.shard(folded)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := s.owners.Get(folded.hash); ok && c.is(&o.name, folded) {
+	if o, ok := use(s.owners, folded.hash, c.halfOwners); ok && c.is(&o.name, folded) {
 		if age := m.since(o.asked); age < shortened(c.life.Expire, folded.hash) {
 			memo.Owner = c.answer(&o, now.Add(-age))
-			memo.Stale = age >= shortened(c.life.Refresh, folded.hash) && m.mono >= o.held
+			memo.Stale = age >= shortened(c.life.Refresh, folded.hash) && !o.isHeld(m)
 		} else {
 			s.owners.Remove(folded.hash)
 		}
 	}
-	if st, ok := s.strangers.Get(spelled.hash); ok && c.is(&st.name, spelled) {
+	if st, ok := use(s.strangers, spelled.hash, c.halfStrangers); ok && c.is(&st.name, spelled) {
 		if !m.before(st.until) {
 			st = c.prune(s, spelled.hash, st, m)
 		}
@@ -125,10 +132,22 @@ func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.M
 	return memo
 }
 
+// use returns an entry that is asked for, and makes it the last to be pushed out.
+// That takes three more entries out of main memory, so it is left undone as long
+// as there is half of the room to spare: most caches are never filled, and one
+// that is has had half of its time to learn the order.
+func use[V any](l *simplelru.LRU[uint64, V], hash uint64, half int) (V, bool) {
+	if l.Len() < half {
+		return l.Peek(hash)
+	}
+	return l.Get(hash)
+}
+
 // Own remembers the host whose yes counts, under the address's Key, in place of
 // an owner so far, and drops what was kept about this spelling of the address.
 // It takes note of a yes only, and of none that is older than Expire. Of the
-// host's reply the text is not kept, nor an enhanced code beyond the 255th.
+// host's reply the text is not kept, nor an enhanced code beyond the 255th; Took
+// is kept in milliseconds, up to a minute.
 func (c *Cache) Own(a policy.Address, yes policy.Answer) {
 	now := time.Now()
 	if yes.Says != policy.Yes || ageOf(yes.At, now) >= c.life.Expire {
@@ -154,11 +173,11 @@ func (c *Cache) Postpone(a policy.Address) {
 	var room [keyRoom]byte
 	folded, _ := c.keys(a, room[:0])
 	s := c.shard(folded)
-	held := c.moment(time.Now()).mono + int64(shortened(c.life.Unsure, folded.hash))
+	now := c.moment(time.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o, ok := s.owners.Peek(folded.hash); ok && c.is(&o.name, folded) {
-		o.held = held
+		o.hold(now, shortened(c.life.Unsure, folded.hash))
 		s.owners.Add(folded.hash, o)
 	}
 }

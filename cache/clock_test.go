@@ -126,7 +126,10 @@ func TestAnswersOfTheWallClockAreBoundByBoth(t *testing.T) {
 	m := c.moment(now)
 	got := c.recall(a, now, m)
 	if !got.Stale || len(got.Answers) != 1 || !got.Answers[0].At.Equal(no.At) {
-		t.Errorf("got %+v", got)
+		t.Fatalf("got %+v", got)
+	}
+	if at := got.Answers[0].At; at == at.Round(0) {
+		t.Error("an answer is kept without a reading of the monotonic clock")
 	}
 	setBack := m.plus(DefaultNo - time.Minute)
 	setBack.wall = m.wall - int64(time.Hour)

@@ -57,7 +57,7 @@ func appendFolded(dst []byte, s string) []byte {
 }
 
 // nameRoom is the longest local part that is within the entry.
-const nameRoom = 29
+const nameRoom = 21
 
 // name is the address in an entry. What a look-up has to read is here and not
 // behind a pointer: of millions of entries each pointer that is followed costs

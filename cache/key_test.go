@@ -108,7 +108,7 @@ func TestTooManyEnhancedCodesAreLeftOut(t *testing.T) {
 			t.Fatalf("got %v, want %v", got, odd.Reply)
 		}
 	}
-	if n := len(*c.codes.list.Load()); n != maxCodes {
+	if n := len(*c.codes.list.Load()); n != maxWords {
 		t.Errorf("%d codes are kept", n)
 	}
 }

@@ -85,8 +85,10 @@ func (m *model) checkAnswers(t *rapid.T, a policy.Address, got []policy.Answer) 
 
 func TestCacheIsLikeItsModel(t *testing.T) {
 	addresses := []policy.Address{}
-	for _, s := range []string{"anna@example.com", "Anna@example.com", "ANNA@example.com", "anna@example.net",
-		"Käthe@example.com", "käthe@example.com", "somebody.with.a.very.long.local.part@example.com"} {
+	for _, s := range []string{
+		"anna@example.com", "Anna@example.com", "ANNA@example.com", "anna@example.net",
+		"Käthe@example.com", "käthe@example.com", "somebody.with.a.very.long.local.part@example.com",
+	} {
 		addresses = append(addresses, address(t, s))
 	}
 	rapid.Check(t, func(rt *rapid.T) {

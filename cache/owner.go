@@ -7,16 +7,17 @@ import (
 	"postwhere/policy"
 )
 
-// owner is the yes of a mailbox's host, in 80 bytes: with what the LRU adds,
-// 144 bytes, one of the sizes that Go's allocator has.
+// owner is the yes of a mailbox's host, in 64 bytes: with what the LRU adds, 128,
+// which the allocator aligns to two cache lines. Of millions of owners a look-up
+// costs what it costs to fetch them.
 type owner struct {
 	name     name
 	asked    moment
-	held     int64  // not stale before, by the monotonic clock
-	took     uint32 // microseconds
+	held     uint32 // milliseconds after asked; not stale before
+	took     uint16 // milliseconds
 	host     uint16 // in the cache's names
-	method   uint16 // in the cache's names
 	code     uint16
+	method   uint8 // in the cache's methods
 	enhanced uint8 // in the cache's codes
 	weak     bool
 }
@@ -39,17 +40,15 @@ func (c *Cache) newOwner(k key, yes policy.Answer, now time.Time) (o owner, ok b
 	if o.host, ok = c.names.id(yes.Host); !ok {
 		return owner{}, false
 	}
-	if o.method, ok = c.names.id(yes.Method); !ok {
-		return owner{}, false
-	}
+	// What the administrator alone wants to know may be left out: 0 is "".
+	o.method, _ = c.methods.id8(yes.Method)
 	o.asked = c.moment(anchored(at, now))
-	o.took = uint32(min(max(yes.Took.Microseconds(), 0), math.MaxUint32))
+	o.took = uint16(min(max(yes.Took.Milliseconds(), 0), math.MaxUint16))
 	o.weak = yes.Weak
 	if code := yes.Reply.Code; 0 <= code && code <= math.MaxUint16 {
 		o.code = uint16(code)
 	}
 	if len(yes.Reply.Enhanced) <= maxEnhanced {
-		// Where the table is full it is 0: no enhanced code.
 		o.enhanced, _ = c.codes.id8(yes.Reply.Enhanced)
 	}
 	return o, true
@@ -62,10 +61,22 @@ func (c *Cache) answer(o *owner, at time.Time) policy.Answer {
 		Says:   policy.Yes,
 		Weak:   o.weak,
 		Reply:  policy.Reply{Code: int(o.code), Enhanced: c.codes.word(uint16(o.enhanced))},
-		Method: c.names.word(o.method),
+		Method: c.methods.word(uint16(o.method)),
 		At:     at,
-		Took:   time.Duration(o.took) * time.Microsecond,
+		Took:   time.Duration(o.took) * time.Millisecond,
 	}
+}
+
+// hold keeps the owner from being stale until now and d more.
+func (o *owner) hold(now moment, d time.Duration) {
+	until := time.Duration(now.mono-o.asked.mono) + d
+	o.held = uint32(min(max(until.Milliseconds(), 0), math.MaxUint32))
+}
+
+// isHeld tells whether hold still holds. By the monotonic clock alone: nothing is
+// lost if it is wrong. An owner of more than 49 days is held no more.
+func (o *owner) isHeld(now moment) bool {
+	return time.Duration(now.mono-o.asked.mono).Milliseconds() < int64(o.held)
 }
 
 // dropOwner forgets the owner. The shard is locked.
