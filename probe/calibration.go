@@ -3,13 +3,12 @@ package probe
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"postwhere/policy"
 )
@@ -20,8 +19,11 @@ const (
 	calibrationLife = 4 * time.Hour
 	acceptsAllLife  = 5 * time.Minute
 	unclearLife     = 30 * time.Second
-	maxCalibrations = 256 // for one host; more greetings than that are noise
 )
+
+// calibrationQuestions is how many questions a calibration takes, with the one
+// that it is for.
+const calibrationQuestions = 3
 
 // Calibration is what was learnt of how a host answers one kind of question
 // about one domain: it was asked about an address that nobody has. The zero
@@ -32,12 +34,15 @@ type Calibration struct {
 	Tells bool
 	// AcceptsAll: it accepted the nonsense address by RCPT.
 	AcceptsAll bool
-	// Unclear: what it said to the nonsense address was not about the address.
+	// Unclear: what it said to the nonsense address, or to the control address,
+	// was not about the address.
 	Unclear bool
 	// Refusal is how it refused the nonsense address.
 	Refusal policy.Reply
-	// Accepts: it has accepted its control address, or another since; asked for
-	// only where Refusal is vague.
+	// Nonsense is the address that nobody has.
+	Nonsense string
+	// Accepts: right after Refusal it accepted its control address; asked for only
+	// where Refusal is vague.
 	Accepts bool
 	// Why it does not tell, or what is missing.
 	Why string
@@ -64,66 +69,32 @@ type calibrationKey struct {
 	method   Method
 }
 
-// calibrations are those of one host. The zero value is ready; it may be used
-// concurrently.
-type calibrations struct {
-	mu      sync.Mutex
-	known   map[calibrationKey]Calibration
-	flights singleflight.Group
-}
-
-func (c *calibrations) get(k calibrationKey) (Calibration, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known, ok := c.known[k]
-	return known, ok && !known.expired(time.Now())
-}
-
-func (c *calibrations) put(k calibrationKey, value Calibration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.known == nil || len(c.known) >= maxCalibrations {
-		c.known = make(map[calibrationKey]Calibration)
-	}
-	c.known[k] = value
-}
-
-// sawAcceptance notes that the host has accepted an address of the domain.
-func (c *calibrations) sawAcceptance(k calibrationKey) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known, ok := c.known[k]; ok && known.Tells && !known.Accepts {
-		known.Accepts, known.Why = true, ""
-		c.known[k] = known
-	}
-}
-
 // calibrate returns how the host answers questions by this method about the
 // domain, and asks it, on this session, if that is not known. Sessions that want
 // the same wait for one.
 func (p *Prober) calibrate(ctx context.Context, s *session, method Method, domain string) (Calibration, calibrationKey, error) {
 	k := calibrationKey{domain: domain, greeting: s.greeting, method: method}
-	if c, ok := p.calibrations.get(k); ok {
-		return c, k, nil
-	}
-	value, err, _ := p.calibrations.flights.Do(fmt.Sprint(k), func() (any, error) {
-		c, err := p.tryNonsense(ctx, s, method, domain)
-		if err != nil {
-			return c, fmt.Errorf("while it was calibrated: %w", err)
+	c, err := p.calibrations.find(ctx, k, func(learnt string) (c Calibration, mine bool, err error) {
+		if !s.room(method, calibrationQuestions) {
+			return c, true, errUsedUp
 		}
-		p.calibrations.put(k, c)
+		c, err = p.tryNonsense(ctx, s, method, domain, learnt)
+		if err != nil {
+			silent := errors.Is(err, os.ErrDeadlineExceeded)
+			return c, isOver(ctx) || s.kept || !s.first() && !silent, fmt.Errorf("while it was calibrated: %w", err)
+		}
 		p.report(c, domain)
-		return c, nil
+		return c, false, nil
 	})
-	return value.(Calibration), k, err
+	return c, k, err
 }
 
 // tryNonsense asks about an address that nobody has, and about the control
 // address where the refusal alone would not do.
-func (p *Prober) tryNonsense(ctx context.Context, s *session, method Method, domain string) (Calibration, error) {
-	c := Calibration{Method: method, At: time.Now()}
+func (p *Prober) tryNonsense(ctx context.Context, s *session, method Method, domain, learnt string) (Calibration, error) {
 	nonsense := "postwhere" + strings.ToLower(rand.Text()[:16]) + "@" + domain
-	r, err := s.ask(ctx, method, nonsense)
+	c := Calibration{Method: method, Nonsense: nonsense, At: time.Now()}
+	r, err := p.askUnworn(ctx, s, method, nonsense)
 	if err != nil {
 		return c, err
 	}
@@ -133,10 +104,12 @@ func (p *Prober) tryNonsense(ctx context.Context, s *session, method Method, dom
 		c.AcceptsAll = true
 		c.Why = fmt.Sprintf("accepts everything: it said %q to an address that nobody has", r)
 		return c, nil
-	case method == VRFY && (q.accepts(r) || q.read(r).byRCPT):
+	case method == VRFY && (q.accepts(r) || q.read(r).byRCPT && (p.cfg.Method != VRFY || !isVague(r))):
+		// By itself VRFY is used only where its no is beyond doubt: Domino refuses
+		// groups by VRFY, and takes their mail.
 		c.Why = fmt.Sprintf("VRFY does not tell: it said %q to an address that nobody has", r)
 		return c, nil
-	case isDecisive(r), isSoftBounce(r):
+	case isDecisive(r), isSoftBounce(r) && aboutUs(r, nonsense) == "":
 		c.Tells, c.Refusal = true, r
 		return c, nil
 	case !isVague(r) || aboutUs(r, nonsense) != "":
@@ -145,7 +118,17 @@ func (p *Prober) tryNonsense(ctx context.Context, s *session, method Method, dom
 		return c, nil
 	}
 	c.Tells, c.Refusal = true, r
-	return p.tryControl(ctx, s, c, domain)
+	return p.tryControl(ctx, s, c, domain, learnt)
+}
+
+// askUnworn asks, and makes an error of a reply that is about the connection, if
+// that was used before: it must not be remembered as the host's way.
+func (p *Prober) askUnworn(ctx context.Context, s *session, method Method, address string) (policy.Reply, error) {
+	r, err := s.ask(ctx, method, address)
+	if err == nil && wearsOut(r) && !s.first() {
+		err = s.over
+	}
+	return r, err
 }
 
 // isSoftBounce tells whether a host refuses unknown mailboxes for now only, as
@@ -156,17 +139,23 @@ func isSoftBounce(r policy.Reply) bool {
 }
 
 // tryControl asks a host that refuses vaguely about its control address: one
-// that says no to everybody cannot be told from one that knows nobody else.
-func (p *Prober) tryControl(ctx context.Context, s *session, c Calibration, domain string) (Calibration, error) {
-	control := p.cfg.Control
-	if control == "" {
+// that says no to everybody cannot be told from one that knows nobody else. An
+// address that the host has accepted of late, learnt, is the best control.
+func (p *Prober) tryControl(ctx context.Context, s *session, c Calibration, domain, learnt string) (Calibration, error) {
+	control := learnt
+	switch {
+	case control != "":
+	case p.cfg.Control != "":
+		control = p.cfg.Control
+	default:
 		control = "postmaster@" + domain
 	}
-	r, err := s.ask(ctx, c.Method, control)
+	r, err := p.askUnworn(ctx, s, c.Method, control)
 	if err != nil {
 		return c, err
 	}
 	c.Accepts = question{method: c.Method, address: control}.accepts(r)
+	c.Unclear = !c.Accepts && !isVague(r) && !isDecisive(r)
 	if !c.Accepts {
 		c.Why = fmt.Sprintf("it refused its control address %s too (%q): its no is not believed until it accepts some address", control, r)
 	}
@@ -192,36 +181,44 @@ var (
 	greetingID   = regexp.MustCompile(`\b[0-9A-Fa-f-]*\d[0-9A-Fa-f-]{7,}\b`)
 )
 
-// steadyGreeting is a greeting without what changes from one to the next.
+// steadyGreeting is a greeting without what changes from one to the next. The
+// host's name, which comes first, is kept as it is: hosts behind one name may
+// differ by a number only.
 func steadyGreeting(greeting string) string {
-	return strings.TrimSpace(greetingID.ReplaceAllString(greetingDate.ReplaceAllString(greeting, ""), ""))
+	parts := strings.SplitN(greeting, " ", 3)
+	if len(parts) == 3 {
+		parts[2] = greetingID.ReplaceAllString(greetingDate.ReplaceAllString(parts[2], ""), "")
+	}
+	return strings.TrimSpace(strings.Join(parts, " "))
 }
 
 // Calibrate finds out how the host answers about the domain, as far as that is
 // not known, and returns what was learnt of each method, the one in use last.
 func (p *Prober) Calibrate(ctx context.Context, domain string) ([]Calibration, error) {
-	held, err := p.acquire(ctx, policy.Address{}.At(domain), false)
+	all, again, err := p.tryCalibrate(ctx, domain, false)
+	if again && !isOver(ctx) {
+		all, _, err = p.tryCalibrate(ctx, domain, true)
+	}
+	return all, err
+}
+
+// tryCalibrate does so over one connection, as try puts a question.
+func (p *Prober) tryCalibrate(ctx context.Context, domain string, fresh bool) (all []Calibration, again bool, err error) {
+	held, err := p.acquire(ctx, policy.Address{}.At(domain), fresh)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer p.release(held)
-	var all []Calibration
+	s := held.Value()
 	for _, method := range p.methods() {
-		c, _, err := p.calibrate(ctx, held.Value(), method, domain)
+		c, _, err := p.calibrate(ctx, s, method, domain)
 		if err != nil {
-			return all, err
+			return all, errors.Is(err, errUsedUp) || !s.first(), err
 		}
 		all = append(all, c)
-		if c.Tells && p.uses(c) {
+		if c.Tells {
 			break
 		}
 	}
-	return all, nil
-}
-
-// uses tells whether a method that tells is good enough. VRFY is used by itself
-// only where its no is beyond doubt: Domino refuses groups by VRFY, and takes
-// their mail.
-func (p *Prober) uses(c Calibration) bool {
-	return c.Method == RCPT || p.cfg.Method == VRFY || !isVague(c.Refusal)
+	return all, false, nil
 }

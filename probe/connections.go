@@ -20,20 +20,43 @@ func (p *Prober) connect(ctx context.Context) (*session, error) {
 // acquire returns a connection that can carry a question about the address; a
 // fresh one has carried none yet. It waits for one if all are in use.
 func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*puddle.Resource[*session], error) {
-	for {
-		held, err := p.pool.Acquire(ctx)
-		if err != nil {
+	start := time.Now()
+	held, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be reached: %w", err)
+	}
+	s := held.Value()
+	s.kept = s.asked() > 0 || s.born.Before(start)
+	trouble := s.wire.look()
+	fit := !fresh && s.fits(a) && !s.spent() && held.IdleDuration() < maxIdle
+	switch {
+	case trouble == nil && (fit || !s.kept):
+	case !s.kept: // the next one would be the same
+		held.Destroy()
+		return nil, fmt.Errorf("cannot be reached: %w", trouble)
+	default:
+		s.spoilt = s.spoilt || trouble != nil
+		if err := p.renew(ctx, s); err != nil {
+			held.Destroy()
 			return nil, fmt.Errorf("cannot be reached: %w", err)
 		}
-		s := held.Value()
-		if fresh && s.used() || !s.fits(a) || !s.wire.usable() {
-			s.spoilt = s.spoilt || !s.wire.usable()
-			held.Destroy()
-			continue
-		}
-		s.wire.trace = p.tracer(ctx)
-		return held, nil
 	}
+	s.wire.trace = p.tracer(ctx)
+	return held, nil
+}
+
+// renew puts a fresh connection in the place of one that cannot carry the
+// question. So the asker need not queue up again, and a host that hangs up on
+// each connection sees no storm of them.
+func (p *Prober) renew(ctx context.Context, s *session) error {
+	s.quit()
+	next, err := p.connect(ctx)
+	if err != nil {
+		s.spoilt = true
+		return err
+	}
+	*s = *next
+	return nil
 }
 
 // release gives a connection back, or ends it if it has been used enough.
@@ -69,7 +92,8 @@ func (p *Prober) closeIdle(ctx context.Context) {
 
 // Trace takes the lines of a dialogue: the host's name in the configuration,
 // whether the line was sent or received, and the line. It is called concurrently
-// for different hosts.
+// for different hosts, and may still be when Ask has returned, by a connection
+// that Ask did not wait for; not after Close.
 type Trace func(host string, sent bool, line string)
 
 type traceKey struct{}

@@ -50,6 +50,8 @@ func (e Endpoint) String() string {
 	return protocol + ":" + network + ":" + e.Address
 }
 
+const unixPrefix = "unix:"
+
 // ParseEndpoint reads [smtp:|lmtp:][inet:]HOST[:PORT] or [smtp:|lmtp:]unix:PATH.
 // The port is 25 for SMTP if none is given, 24 for LMTP; an IPv6 address with a
 // port stands in brackets.
@@ -58,9 +60,9 @@ func ParseEndpoint(s string) (Endpoint, error) {
 	rest, lmtp := strings.CutPrefix(s, "lmtp:")
 	rest, _ = strings.CutPrefix(rest, "smtp:")
 	e.LMTP = lmtp
-	if path, ok := strings.CutPrefix(rest, "unix:"); ok {
+	if path, ok := strings.CutPrefix(rest, unixPrefix); ok {
 		if !strings.HasPrefix(path, "/") {
-			return e, fmt.Errorf("endpoint %q: want an absolute path behind unix:", s)
+			return e, fmt.Errorf("endpoint %q: want an absolute path behind %s", s, unixPrefix)
 		}
 		e.Network, e.Address = "unix", path
 		return e, nil

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"postwhere/policy"
 )
@@ -34,6 +35,10 @@ type meaning struct {
 // (RFC 3463 section 3.2, and RFC 3463's heirs: 5.1.10 is Exchange's).
 var decisive = []string{"5.1.1", "5.1.6", "5.1.10"}
 
+// fullOrDisabled are the enhanced codes of a mailbox that is there and takes no
+// mail now.
+var fullOrDisabled = []string{"4.2.1", "4.2.2", "5.2.1", "5.2.2"}
+
 // vague are the enhanced codes with which a host may refuse an unknown mailbox,
 // or us. They count only from a host that was calibrated to use them so.
 var vague = []string{"", "5.1.0", "5.1.2", "5.1.3", "5.0.0", "5.4.1"}
@@ -46,6 +51,8 @@ func (q question) read(r policy.Reply) meaning {
 		return q.believe(r)
 	case q.method == VRFY && r.Code == 252:
 		return meaning{says: policy.Unsure, why: "VRFY does not tell", byRCPT: true}
+	case (isDecisive(r) || isVague(r)) && q.isOfAnother(r):
+		return meaning{says: policy.Unsure, why: "it speaks of another address", worn: true}
 	case isDecisive(r):
 		return meaning{says: policy.No}
 	case isVague(r):
@@ -63,14 +70,17 @@ func (q question) read(r policy.Reply) meaning {
 func (q question) accepts(r policy.Reply) bool {
 	switch r.Code {
 	case 250, 251:
-		return true
+		return r.Enhanced == "" || r.Enhanced[0] == '2'
 	case 252:
 		// Postfix says 252 where it knows the mailbox, and echoes our argument;
 		// others say it to whatever they will not tell.
-		return q.method == RCPT || r.Enhanced == "2.0.0" && strings.TrimSpace(r.Text) == q.address
+		if q.method == RCPT {
+			return r.Enhanced == "" || r.Enhanced[0] == '2'
+		}
+		return r.Enhanced == "2.0.0" && strings.TrimSpace(r.Text) == q.address
 	case 552, 452, 550:
 		// The mailbox is full or disabled: its host decides at delivery.
-		return len(r.Enhanced) == 5 && (r.Enhanced[1:] == ".2.1" || r.Enhanced[1:] == ".2.2")
+		return slices.Contains(fullOrDisabled, r.Enhanced)
 	}
 	return false
 }
@@ -85,8 +95,8 @@ func (q question) believe(r policy.Reply) meaning {
 }
 
 // doubt weighs a vague no: the host must have refused the nonsense address just
-// so, must have been seen to accept something, and its text must not speak of
-// us, the sender or its policy.
+// so, in the same words, must have been seen to accept something, and its text
+// must not speak of us, the sender or its policy.
 func (q question) doubt(r policy.Reply) meaning {
 	c := q.calibration
 	no := func(format string, args ...any) meaning {
@@ -99,6 +109,8 @@ func (q question) doubt(r policy.Reply) meaning {
 		return no("not how this host refused an unknown address (%d %s)", c.Refusal.Code, c.Refusal.Enhanced)
 	case word != "":
 		return no("the text speaks of %q, not of the mailbox", word)
+	case !q.sameWords(r):
+		return no("not the words in which this host refused an unknown address (%q)", c.Refusal.Text)
 	case !c.Accepts:
 		return no("this host has not been seen to accept any address, nor its control address")
 	}
@@ -107,7 +119,8 @@ func (q question) doubt(r policy.Reply) meaning {
 
 // isDecisive tells whether a reply is a no from any host.
 func isDecisive(r policy.Reply) bool {
-	return r.Code >= 550 && r.Code <= 559 && slices.Contains(decisive, r.Enhanced) ||
+	// 556 is about the domain, whatever else it says (RFC 7504, RFC 7505).
+	return r.Code >= 550 && r.Code <= 559 && r.Code != 556 && slices.Contains(decisive, r.Enhanced) ||
 		r.Code == 524 && r.Enhanced == "5.2.4" // OpenSMTPD: not in its virtual table
 }
 
@@ -127,23 +140,81 @@ func wearsOut(r policy.Reply) bool {
 // aboutUsWords are what a refusal speaks of that is about the client, the sender
 // or the host's policy.
 var aboutUsWords = regexp.MustCompile(`(?i)relay|not permitted|not allowed|denied|prohibit|block|black ?list|deny ?list|` +
-	`\brbl\b|dnsbl|spamhaus|\bspam|reputation|policy|too many|\brate\b|\blimit|throttl|authenticat|\bauth\b|\bhelo\b|\behlo\b|client|` +
-	`\bsender\b|\baccess\b|bad recipients|\btls\b|encrypt|\bban|greylist|\bip\b|reverse|\bptr\b|\bspf\b|try again|temporar`)
+	`\brbl\b|dnsbl|spamhaus|\bspam|reputation|polic(y|ies)|too many|\brate\b|limit|throttl|authent|authori[sz]|\bauth\b|\bhelo\b|\behlo\b|client|` +
+	`sender|\baccess\b|bad recipients|tls\b|encrypt|\bban|greylist|\bip\b|reverse|\bptr\b|\bspf\b|try again|temporar`)
 
 // microsoftRefusal is how Exchange Online refuses an unknown recipient: in words
 // that others use for clients.
 const microsoftRefusal = "Recipient address rejected: Access denied"
 
 // aboutUs returns the word in a refusal's text that speaks of us, "" if none
-// does. The address asked about is taken out first: spam@ is a mailbox.
+// does. The address asked about is taken out first: spam@ is a mailbox. Its local
+// part alone is not: client@ would take the word out of "client rejected".
 func aboutUs(r policy.Reply, address string) string {
 	text := r.Text
 	if r.Enhanced == "5.4.1" {
-		text = strings.ReplaceAll(text, microsoftRefusal, "")
+		text = strings.ReplaceAll(text, microsoftRefusal, " ")
+	}
+	return aboutUsWords.FindString(strings.Join(words(text, address, " "), " "))
+}
+
+// words returns the words of a text in lower case, with instead for the address
+// in it: as it went into the dialogue, or without quotes.
+func words(text, address, instead string) []string {
+	spellings := []string{address}
+	if a, err := policy.ParseAddress(address); err == nil {
+		spellings = append(spellings, a.Local()+"@"+a.Domain())
 	}
 	text = strings.ToLower(text)
-	for _, form := range []string{address, strings.NewReplacer(`"`, "", `\`, "").Replace(address)} {
-		text = strings.ReplaceAll(text, strings.ToLower(form), "")
+	for _, s := range spellings {
+		if s != "" {
+			text = strings.ReplaceAll(text, strings.ToLower(s), instead)
+		}
 	}
-	return aboutUsWords.FindString(text)
+	return strings.Fields(text)
+}
+
+// sameWords tells whether a refusal is in the words in which the host refused
+// the nonsense address: "mailbox is full" or "members only", under the same code,
+// is not about an unknown mailbox. Words with a digit in them are not compared:
+// hosts put in the time, and numbers of their own.
+func (q question) sameWords(r policy.Reply) bool {
+	c := q.calibration
+	return slices.EqualFunc(words(r.Text, q.address, "@"), words(c.Refusal.Text, c.Nonsense, "@"), func(got, want string) bool {
+		return got == want ||
+			isLocalOf(want, c.Nonsense) && isLocalOf(got, q.address) ||
+			strings.ContainsAny(want, digits) && strings.ContainsAny(got, digits)
+	})
+}
+
+const digits = "0123456789"
+
+// isOfAnother tells whether a refusal names an address of the domain that is not
+// the one asked about: the reply to an earlier question, or what an alias leads
+// to. A host that names another whatever it is asked about (its postmaster, or
+// ours in its own spelling) is known by how it refused the nonsense address.
+func (q question) isOfAnother(r policy.Reply) bool {
+	c := q.calibration
+	return namesAnother(r, q.address) && !(c.Tells && namesAnother(c.Refusal, c.Nonsense))
+}
+
+func namesAnother(r policy.Reply, address string) bool {
+	const ours = '\x00'
+	domain := strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
+	text := strings.Join(words(r.Text, address, string(ours)), " ")
+	before := ' '
+	for _, c := range text {
+		if c == ours && (unicode.IsLetter(before) || unicode.IsDigit(before) || strings.ContainsRune("._+-=", before)) {
+			return true // joanna@, where we asked about anna@
+		}
+		before = c
+	}
+	return strings.Contains(text, "@"+domain)
+}
+
+// isLocalOf tells whether a word is the address's local part, as some hosts have
+// it in their refusals.
+func isLocalOf(word, address string) bool {
+	at := strings.LastIndexByte(address, '@')
+	return at > 0 && strings.Trim(word, `<>()[]"':;,.`) == strings.ToLower(address[:at])
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -32,6 +33,8 @@ type Config struct {
 	ConnectTimeout time.Duration // for the connection
 	ReplyTimeout   time.Duration // for greeting and EHLO together, and for each reply
 	Log            *slog.Logger
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // of the tests
 }
 
 // Prober asks one host. It implements policy.Prober and may be used concurrently.
@@ -71,39 +74,43 @@ func (p *Prober) Close() {
 // Ask returns what the host says about the address. A question that was spoilt
 // by its connection is put once more on a fresh one.
 func (p *Prober) Ask(ctx context.Context, a policy.Address) policy.Answer {
+	if a.Local() == "" || a.Domain() == "" {
+		return policy.UnsureOf(p.cfg.Name, "not asked: no address")
+	}
 	answer, again := p.try(ctx, a, false)
-	if again && ctx.Err() == nil {
+	if again && !isOver(ctx) {
 		answer, _ = p.try(ctx, a, true)
 	}
 	return answer
 }
 
 // try puts the question over one connection, which carries questions for the
-// first time if fresh. It tells whether another connection might do better.
+// first time if fresh. It tells whether another connection might do better: this
+// one was kept, or worn by what was asked before.
 func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer policy.Answer, again bool) {
 	start := time.Now()
 	defer func() { answer.Took = time.Since(start) }()
 	held, err := p.acquire(ctx, a, fresh)
 	if err != nil {
-		return policy.UnsureOf(p.cfg.Name, "%v", err), !fresh && isEnd(err)
+		return policy.UnsureOf(p.cfg.Name, "%s", printable(err.Error())), false
 	}
 	s := held.Value()
-	used := s.used()
 	defer p.release(held)
 	answer = policy.Answer{Host: p.cfg.Name, At: time.Now()}
 	m, err := p.question(ctx, s, a, &answer)
 	switch {
 	case err != nil:
 		answer.Says, answer.Why = policy.Unsure, explain(err)
-		return answer, !errors.Is(err, errNoUTF8)
+		return answer, !errors.Is(err, errNoUTF8) && (errors.Is(err, errUsedUp) || !s.first())
 	case m.says == policy.Unsure:
 		answer.Why = fmt.Sprintf("%q: %s", answer.Reply, m.why)
 		if answer.Reply.Code == 0 {
 			answer.Why = m.why
 		}
 	}
+	s.spoilt = s.spoilt || m.worn
 	answer.Says, answer.Weak = m.says, m.weak
-	return answer, m.worn && used
+	return answer, m.worn && !s.first()
 }
 
 // question asks by the method that tells, VRFY first, and returns what the reply
@@ -116,7 +123,7 @@ func (p *Prober) question(ctx context.Context, s *session, a policy.Address, ans
 			return m, err
 		}
 		m.why = c.Why
-		if !c.Tells || !p.uses(c) {
+		if !c.Tells {
 			continue
 		}
 		answer.Method = method.String()
@@ -126,7 +133,7 @@ func (p *Prober) question(ctx context.Context, s *session, a policy.Address, ans
 		}
 		m = q.read(answer.Reply)
 		if m.says == policy.Yes {
-			p.calibrations.sawAcceptance(k)
+			p.calibrations.sawAcceptance(k, q.address)
 		}
 		if !m.byRCPT {
 			break

@@ -85,7 +85,7 @@ func readLine(in *bufio.Reader) (string, error) {
 
 // splitLine takes a reply line apart: NNN, then - or blank and text, or the end.
 func splitLine(line string) (code int, last bool, text string, err error) {
-	if len(line) < 3 {
+	if len(line) < 3 || strings.IndexByte(line, 0) >= 0 {
 		return 0, false, "", fmt.Errorf("%w: %q", errReply, printable(line))
 	}
 	for i, least, most := 0, byte('2'), byte('5'); i < 3; i, least, most = i+1, '0', '9' {
@@ -108,6 +108,9 @@ func splitLine(line string) (code int, last bool, text string, err error) {
 // printable makes foreign text fit for a log: valid UTF-8 without controls.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return ' '
+		}
 		if r < ' ' || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' {
 			return '?'
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 // by every host known.
 const (
 	budgetVRFY = 5
-	budgetRCPT = 8
+	budgetRCPT = 8 // with the VRFYs: they count alike where refusals are counted
 	maxIdle    = 30 * time.Second
 	maxAge     = 5 * time.Minute
 	quitTime   = 2 * time.Second
@@ -36,18 +37,26 @@ type session struct {
 	born     time.Time
 
 	vrfys, rcpts int
-	mail         bool // a MAIL transaction is open
-	mailUTF8     bool // it was opened with SMTPUTF8
-	spoilt       bool // not to be used again
+	mail         bool  // a MAIL transaction is open
+	mailUTF8     bool  // it was opened with SMTPUTF8
+	kept         bool  // it was opened for an earlier question
+	spoilt       bool  // not to be kept any more
+	over         error // why nothing more can be asked, nil: it can
 }
 
 // errGreeting: the host would not talk to us at all.
 var errGreeting = errors.New("the host refuses us")
 
+// errUsedUp: the question was not put; another connection can carry it.
+var errUsedUp = errors.New("the connection is used up")
+
 // dial connects to the host and introduces us. The error tells how far it came.
 func dial(ctx context.Context, cfg *Config, trace func(bool, string)) (*session, error) {
-	dialer := net.Dialer{Timeout: cfg.ConnectTimeout}
-	conn, err := dialer.DialContext(ctx, cfg.Endpoint.Network, cfg.Endpoint.Address)
+	open := cfg.dial
+	if open == nil {
+		open = (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext
+	}
+	conn, err := open(ctx, cfg.Endpoint.Network, cfg.Endpoint.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +74,10 @@ func dial(ctx context.Context, cfg *Config, trace func(bool, string)) (*session,
 		if errors.As(err, &said) {
 			return nil, fmt.Errorf("%w: %s", errGreeting, printable(said.Error()))
 		}
-		return nil, fmt.Errorf("no greeting: %w", err)
+		if isEnd(err) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errOutOfStep) {
+			return nil, fmt.Errorf("no greeting: %w", err)
+		}
+		return nil, fmt.Errorf("no greeting: %s", printable(err.Error()))
 	}
 	s.greeting = steadyGreeting(s.wire.greeting)
 	s.utf8, _ = s.client.Extension("SMTPUTF8")
@@ -82,13 +94,25 @@ func (e refusedSender) Error() string {
 	return fmt.Sprintf("the probe's MAIL FROM was refused: %s", e.reply)
 }
 
-// ask puts a question and returns the reply to it. After an error the session is
-// of no use any more. address is in the form of the dialogue, and cannot break it.
+// ask puts a question and returns the reply to it. After an error, or a reply
+// that is about the connection, nothing more can be asked. address is in the form
+// of the dialogue, and cannot break it.
 func (s *session) ask(ctx context.Context, method Method, address string) (policy.Reply, error) {
-	reply, err := s.put(ctx, method, address)
-	if err != nil && !errors.Is(err, errNoUTF8) || reply.Code/100 == 4 || wearsOut(reply) {
-		s.spoilt = true
+	switch {
+	case s.over != nil:
+		return policy.Reply{}, s.over
+	case !s.room(method, 1):
+		return policy.Reply{}, errUsedUp
 	}
+	reply, err := s.put(ctx, method, address)
+	if errors.Is(err, errNoUTF8) || errors.Is(err, errUsedUp) {
+		return reply, err
+	}
+	s.over = err
+	if wearsOut(reply) {
+		s.over = fmt.Errorf("%w: it said %q", errUsedUp, reply)
+	}
+	s.spoilt = s.spoilt || s.over != nil || reply.Code/100 == 4
 	return reply, err
 }
 
@@ -101,6 +125,9 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 		}
 		parameter = " SMTPUTF8"
 	}
+	if s.mail && method == RCPT && parameter != "" && !s.mailUTF8 {
+		return policy.Reply{}, errUsedUp // the transaction takes no such recipient
+	}
 	if method == VRFY {
 		s.vrfys++
 		return s.wire.command("VRFY " + address + parameter)
@@ -111,7 +138,7 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 			return reply, err
 		}
 		if reply.Code/100 != 2 {
-			return reply, refusedSender{reply}
+			return policy.Reply{}, refusedSender{reply}
 		}
 		s.mail, s.mailUTF8 = true, parameter != ""
 	}
@@ -123,12 +150,23 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 // transaction without SMTPUTF8 cannot take a recipient that needs it.
 func (s *session) fits(a policy.Address) bool { return !s.mail || s.mailUTF8 || a.IsASCII() }
 
-// used tells whether the session has carried questions.
-func (s *session) used() bool { return s.vrfys+s.rcpts > 0 }
+// asked is how many questions the session has carried.
+func (s *session) asked() int { return s.vrfys + s.rcpts }
+
+// room tells whether the session can carry so many more questions.
+func (s *session) room(method Method, questions int) bool {
+	return s.over == nil && s.asked()+questions <= budgetRCPT &&
+		(method != VRFY || s.vrfys+questions <= budgetVRFY)
+}
+
+// first tells whether the last question was the first that the connection
+// carried, and that soon after it was opened: what went wrong with it is then no
+// matter of the connection's wear.
+func (s *session) first() bool { return !s.kept && s.asked() <= 1 }
 
 // spent tells whether the session has done what one connection may be used for.
 func (s *session) spent() bool {
-	return s.spoilt || s.vrfys >= budgetVRFY || s.rcpts >= budgetRCPT || time.Since(s.born) > maxAge
+	return s.spoilt || !s.room(VRFY, 1) || time.Since(s.born) > maxAge
 }
 
 // quit ends the session politely, or soon.

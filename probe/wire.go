@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"postwhere/policy"
 )
@@ -22,6 +25,7 @@ type wire struct {
 	net.Conn
 	in       *bufio.Reader
 	greeting string // the first line that was read
+	heard    int    // octets that go-smtp has read
 	trace    func(sent bool, line string)
 	partial  []byte // what was read of a line that the trace has not shown
 }
@@ -40,6 +44,9 @@ func (w *wire) SetDeadline(time.Time) error { return nil }
 // Read gives go-smtp one line at most, so that it cannot hold back in its own
 // buffer what belongs to a question of ours.
 func (w *wire) Read(p []byte) (int, error) {
+	if w.heard > maxReplyLine*maxReplyLines { // go-smtp would read on until its memory is full
+		return 0, fmt.Errorf("%w: more than %d octets", errReply, w.heard)
+	}
 	if _, err := w.in.Peek(1); err != nil {
 		return 0, err
 	}
@@ -48,6 +55,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		ready = ready[:end+1]
 	}
 	n := copy(p, ready)
+	w.heard += n
 	w.show(p[:n])
 	_, _ = w.in.Discard(n)
 	return n, nil
@@ -73,19 +81,23 @@ func (w *wire) show(read []byte) {
 	}
 }
 
-// Write sends for go-smtp.
+// Write sends a line, for go-smtp too. The stream must be in step: what is there
+// unread would be taken for the reply to it.
 func (w *wire) Write(p []byte) (int, error) {
+	if err := w.look(); err != nil {
+		return 0, err
+	}
 	if w.trace != nil {
 		w.trace(true, printable(string(bytes.TrimRight(p, "\r\n"))))
 	}
 	return w.Conn.Write(p)
 }
 
-// command sends a line and reads the whole reply to it. The stream must be in
-// step: nothing may be unread before, and nothing may follow.
+// command sends a line and reads the whole reply to it. Nothing may follow it but
+// the 421 of a host that ends the connection, which the next line will run into.
 func (w *wire) command(line string) (policy.Reply, error) {
-	if w.in.Buffered() > 0 {
-		return policy.Reply{}, errOutOfStep
+	if strings.ContainsFunc(line, unicode.IsControl) {
+		return policy.Reply{}, fmt.Errorf("not sent, for it would break the dialogue: %q", line)
 	}
 	if _, err := w.Write([]byte(line + "\r\n")); err != nil {
 		return policy.Reply{}, err
@@ -97,45 +109,79 @@ func (w *wire) command(line string) (policy.Reply, error) {
 	if w.trace != nil {
 		w.trace(false, reply.String())
 	}
-	if w.in.Buffered() > 0 {
+	if errors.Is(w.look(), errOutOfStep) && !w.isGoodbye() {
 		return policy.Reply{}, errOutOfStep
 	}
 	return reply, nil
 }
 
+// isGoodbye tells whether what is unread is a 421, with which a host may end a
+// connection at any time (RFC 5321 section 3.8): so does Postfix, right behind the
+// refusal that was one too many.
+func (w *wire) isGoodbye() bool {
+	_, _ = w.in.Peek(1) // fills the buffer
+	said, _ := w.in.Peek(min(w.in.Buffered(), 3))
+	return string(said) == "421"
+}
+
 // within bounds all reading and writing by ctx and by a timeout, until the
-// returned function is called.
+// returned function is called; nothing of it is left over for the next question.
 func (w *wire) within(ctx context.Context, timeout time.Duration) (done func()) {
 	deadline := time.Now().Add(timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
 	_ = w.Conn.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { _ = w.Conn.SetDeadline(time.Unix(1, 0)) })
-	return func() { stop() }
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		_ = w.Conn.SetDeadline(time.Unix(1, 0))
+	})
+	return func() {
+		if !stop() {
+			<-stopped
+		}
+	}
 }
 
-// usable looks, without waiting, whether a kept connection can be used again:
-// neither closed by the host nor with something unasked in it, as the 421 is
-// that Postfix says to who was idle for too long.
-func (w *wire) usable() bool {
+// isOver tells whether a context has ended. A connection's deadline that was
+// taken from it may end a moment before it does.
+func isOver(ctx context.Context) bool {
+	d, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(d)
+}
+
+// look tells, without waiting, whether the stream is in step: nil if it is,
+// errOutOfStep if there is something unasked in it, as the 421 is that Postfix
+// says to who was idle for too long, and io.EOF if the host hung up.
+func (w *wire) look() error {
 	if w.in.Buffered() > 0 {
-		return false
+		return errOutOfStep
 	}
 	sc, ok := w.Conn.(syscall.Conn)
 	if !ok {
-		return true
+		return nil
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return err
 	}
-	quiet := false
+	var n int
+	var peeked error
 	err = raw.Control(func(fd uintptr) {
-		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = errors.Is(err, syscall.EAGAIN)
+		n, _, peeked = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
-	return err == nil && quiet
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(peeked, syscall.EAGAIN):
+		return nil
+	case peeked != nil:
+		return peeked
+	case n == 0:
+		return io.EOF
+	}
+	return errOutOfStep
 }
 
 // isEnd tells whether an error is the host's hanging up.

@@ -1,0 +1,270 @@
+package probe
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"postwhere/policy"
+)
+
+// mingerNameLife is how long the address of a host's name is kept: every
+// question has a socket of its own, and would look the name up otherwise.
+const mingerNameLife = 30 * time.Second
+
+// MingerProber asks one host by Minger. It implements policy.Prober and may be
+// used concurrently.
+//
+// A reply is a datagram that anybody can write whose network lets him use the
+// host's address. Every question goes out from a socket of its own, connected to
+// the host, with a port that the kernel draws anew. That protects from replies to
+// other questions, from late ones, and from whoever does not see the question and
+// must guess the port while the host has not answered yet. It does not protect
+// from who sees the question or can write to all ports in that time. Where that
+// may be, and a false no would be dear, RCPT or VRFY is the method.
+type MingerProber struct {
+	cfg          Config
+	secret       string
+	slots        chan struct{} // one for each question under way
+	closing      chan struct{} // closed by Close
+	closed       sync.Once
+	calibrations calibrations
+
+	mu     sync.Mutex
+	remote string    // the host's address
+	found  time.Time // when it was looked up
+}
+
+// NewMinger returns a MingerProber, which opens no socket until it is asked. Of
+// the Config, Method, Helo and Sender are not used; Connections is how many
+// questions may be under way at once, ConnectTimeout is for looking up the host's
+// name, and ReplyTimeout for a question with all its repetitions. secret is what
+// the host shares with those who may ask it, "" for a host that anybody may ask.
+// It is in no error, log or trace.
+func NewMinger(cfg Config, secret string) (*MingerProber, error) {
+	if strings.ContainsFunc(secret, unicode.IsControl) {
+		return nil, fmt.Errorf("host %s: there is a control character or the end of a line in the shared secret", cfg.Name)
+	}
+	if cfg.Control != "" {
+		if err := askableByMinger(cfg.Control); err != nil {
+			return nil, fmt.Errorf("host %s: control %s: %w", cfg.Name, cfg.Control, err)
+		}
+	}
+	return &MingerProber{
+		cfg: cfg, secret: secret,
+		slots:   make(chan struct{}, min(max(cfg.Connections, 1), 1000)),
+		closing: make(chan struct{}),
+	}, nil
+}
+
+// errMingerClosed: the question came when the prober was closed.
+var errMingerClosed = errors.New("not asked any more")
+
+// Close returns when the questions under way are answered. Those that come later
+// are Unsure.
+func (p *MingerProber) Close() {
+	p.closed.Do(func() {
+		close(p.closing)
+		for range cap(p.slots) {
+			p.slots <- struct{}{}
+		}
+	})
+}
+
+// enter waits for a place among the questions under way. After nil, leave gives
+// it back.
+func (p *MingerProber) enter(ctx context.Context) error {
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	case <-p.closing:
+		return errMingerClosed
+	case <-ctx.Done():
+		return fmt.Errorf("too many questions are under way: %w", ctx.Err())
+	}
+}
+
+func (p *MingerProber) leave() { <-p.slots }
+
+// Ask returns what the host says about the address.
+func (p *MingerProber) Ask(ctx context.Context, a policy.Address) (answer policy.Answer) {
+	start := time.Now()
+	defer func() { answer.Took = time.Since(start) }()
+	if err := p.enter(ctx); err != nil {
+		return policy.UnsureOf(p.cfg.Name, "%s", err)
+	}
+	defer p.leave()
+	answer = policy.Answer{Host: p.cfg.Name, Says: policy.Unsure, At: time.Now()}
+	m, err := p.question(ctx, a, &answer)
+	switch {
+	case err != nil:
+		answer.Why = explain(err)
+	case m.says == policy.Unsure && answer.Reply.Text != "":
+		answer.Why = fmt.Sprintf("%q: %s", answer.Reply, m.why)
+	case m.says == policy.Unsure:
+		answer.Why = m.why
+	}
+	answer.Says, answer.Weak = m.says, m.weak
+	return answer
+}
+
+// question asks a host that tells, and returns what the reply means. It notes
+// method and reply in the answer.
+func (p *MingerProber) question(ctx context.Context, a policy.Address, answer *policy.Answer) (meaning, error) {
+	unsure := meaning{says: policy.Unsure}
+	mailbox := a.String()
+	if err := askableByMinger(mailbox); err != nil {
+		return unsure, err
+	}
+	remote, err := p.resolve(ctx)
+	if err != nil {
+		return unsure, err
+	}
+	c, k, err := p.calibrate(ctx, remote, a.Domain())
+	if err != nil {
+		return unsure, err
+	}
+	if !c.Tells {
+		unsure.why = c.Why
+		return unsure, nil
+	}
+	answer.Method = "minger"
+	r, err := p.exchange(ctx, remote, mailbox)
+	if err != nil {
+		return unsure, err
+	}
+	answer.Reply = r.reply()
+	m := r.weigh(c)
+	if m.says == policy.Yes {
+		p.calibrations.sawMingerYes(k, mailbox)
+	}
+	return m, nil
+}
+
+// resolve returns the address of the host. All questions of a while go to the
+// same one of several.
+func (p *MingerProber) resolve(ctx context.Context) (string, error) {
+	p.mu.Lock()
+	remote, fresh := p.remote, time.Since(p.found) < mingerNameLife
+	p.mu.Unlock()
+	if remote != "" && fresh {
+		return remote, nil
+	}
+	conn, err := p.open(ctx, p.cfg.Endpoint.Address)
+	if err != nil {
+		return "", err
+	}
+	remote = conn.RemoteAddr().String()
+	_ = conn.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remote, p.found = remote, time.Now()
+	return remote, nil
+}
+
+// calibrate returns how the host at this address answers about the domain, and
+// asks it if that is not known. Questions that want the same wait for one.
+func (p *MingerProber) calibrate(ctx context.Context, remote, domain string) (Calibration, calibrationKey, error) {
+	// The address stands where SMTP has the greeting: several hosts behind one
+	// name are each known by their own ways.
+	k := calibrationKey{domain: domain, greeting: remote, method: Minger}
+	c, err := p.calibrations.find(ctx, k, func(learnt string) (Calibration, bool, error) {
+		c, err := p.tryNonsense(ctx, remote, domain, learnt)
+		if err != nil {
+			return c, ctx.Err() != nil, fmt.Errorf("while it was calibrated: %w", err)
+		}
+		p.report(c, domain)
+		return c, false, nil
+	})
+	return c, k, err
+}
+
+// tryNonsense asks about an address that nobody has, and then about one that
+// somebody should have: learnt, the one that was configured, or postmaster.
+func (p *MingerProber) tryNonsense(ctx context.Context, remote, domain, learnt string) (Calibration, error) {
+	// mingerd has room for a local part of 31 octets.
+	c := Calibration{Method: Minger, Nonsense: "postwhere" + strings.ToLower(rand.Text()[:16]) + "@" + domain, At: time.Now()}
+	r, err := p.exchange(ctx, remote, c.Nonsense)
+	if err != nil {
+		return c, err
+	}
+	switch m := r.read(); m.says {
+	case policy.Yes:
+		c.AcceptsAll = true
+		c.Why = fmt.Sprintf("accepts everything: it said %q about an address that nobody has", r.reply())
+		return c, nil
+	case policy.No:
+		c.Tells, c.Refusal = true, r.reply()
+	default:
+		c.Unclear = true
+		c.Why = fmt.Sprintf("cannot be calibrated: it said %q about an address that nobody has: %s", r.reply(), m.why)
+		return c, nil
+	}
+	control := learnt
+	switch {
+	case control != "":
+	case p.cfg.Control != "":
+		control = p.cfg.Control
+	default:
+		control = "postmaster@" + domain
+	}
+	r, err = p.exchange(ctx, remote, control)
+	if err != nil {
+		return c, err
+	}
+	m := r.read()
+	c.Accepts, c.Unclear = m.says == policy.Yes, m.says == policy.Unsure
+	if !c.Accepts {
+		c.Why = fmt.Sprintf("it does not have its control address %s (%q): its no is not believed until it accepts some address", control, r.reply())
+	}
+	return c, nil
+}
+
+// report tells the administrator what keeps a host from being of use.
+func (p *MingerProber) report(c Calibration, domain string) {
+	log := p.cfg.Log.With("host", p.cfg.Name, "domain", domain, "method", "minger")
+	switch {
+	case c.AcceptsAll:
+		log.Warn("host accepts every address: none of its answers can be believed", "why", c.Why)
+	case c.Why != "":
+		log.Warn("host is only half known", "why", c.Why)
+	default:
+		log.Info("host is calibrated", "refusal", c.Refusal.String())
+	}
+}
+
+// Calibrate finds out how the host answers about the domain, if that is not
+// known, and returns what was learnt.
+func (p *MingerProber) Calibrate(ctx context.Context, domain string) ([]Calibration, error) {
+	if err := p.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer p.leave()
+	remote, err := p.resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := p.calibrate(ctx, remote, domain)
+	if err != nil {
+		return nil, err
+	}
+	return []Calibration{c}, nil
+}
+
+// sawMingerYes is sawAcceptance for hosts all of whose refusals are vague.
+func (c *calibrations) sawMingerYes(k calibrationKey, address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.known[k]; ok && known.Tells && !known.Accepts {
+		if c.learnt == nil {
+			c.learnt = make(map[calibrationKey]string)
+		}
+		c.learnt[k] = address
+		delete(c.known, k)
+	}
+}
