@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -115,11 +116,11 @@ func (k *checkup) host(what string, d *policy.Domain, learnt []probe.Calibration
 
 // daemon looks whether one answers at the control socket.
 func (k *checkup) daemon(ctx context.Context) {
-	if len(k.cfg.Listen.Control) == 0 {
+	client := newControlClient(k.cfg)
+	if client == nil {
 		k.note("daemon", "listen.control is empty, so query cannot ask it")
 		return
 	}
-	client := newControlClient(k.cfg.Listen.Control[0].Address)
 	defer client.close()
 	switch _, err := client.query(ctx, "postmaster@invalid"); {
 	case errors.Is(err, errNoDaemon):
@@ -187,8 +188,8 @@ func (k *checkup) attached(parameter, value string, listen []config.Listener, su
 // names tells whether a parameter's value names one of the listeners.
 func names(value string, listen []config.Listener, suffix string) bool {
 	for _, l := range listen {
-		address := strings.TrimPrefix(postfixSpelling(l), "inet:")
-		if strings.Contains(value, address+suffix) {
+		address := regexp.QuoteMeta(strings.TrimPrefix(postfixSpelling(l), "inet:") + suffix)
+		if regexp.MustCompile(`(^|[^\w.])` + address + `($|[^\w])`).MatchString(value) {
 			return true
 		}
 	}

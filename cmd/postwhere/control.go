@@ -5,13 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
+	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 )
 
@@ -37,19 +41,42 @@ func controlHandler(s searcher) http.Handler {
 	return mux
 }
 
-// newControlServer returns the server of the control socket.
-func newControlServer(s searcher) *http.Server {
-	return &http.Server{Handler: controlHandler(s), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16}
+// controlServer serves the control socket.
+type controlServer struct{ http.Server }
+
+func newControlServer(s searcher, log *slog.Logger) *controlServer {
+	return &controlServer{http.Server{
+		Handler: controlHandler(s), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}}
+}
+
+// Shutdown drains the server until ctx ends, and then cuts off what is left.
+func (s *controlServer) Shutdown(ctx context.Context) error {
+	err := s.Server.Shutdown(ctx)
+	if err != nil {
+		_ = s.Close()
+	}
+	return err
 }
 
 // errNoDaemon: nobody answers at the control socket.
 var errNoDaemon = errors.New("no daemon is running")
 
 // controlClient talks to a running daemon.
-type controlClient struct{ http http.Client }
+type controlClient struct {
+	http     http.Client
+	patience time.Duration // with one question
+}
 
-func newControlClient(path string) *controlClient {
-	return &controlClient{http.Client{Transport: &http.Transport{
+// newControlClient returns a client of the daemon that runs by this
+// configuration; nil if it cannot be asked by it.
+func newControlClient(cfg *config.Config) *controlClient {
+	if len(cfg.Listen.Control) == 0 {
+		return nil
+	}
+	path := cfg.Listen.Control[0].Address
+	return &controlClient{patience: time.Duration(cfg.Search.Deadline) + 10*time.Second, http: http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", path)
@@ -59,8 +86,10 @@ func newControlClient(path string) *controlClient {
 
 // query asks the daemon about one address. Its error wraps errNoDaemon if there
 // is none.
-func (c *controlClient) query(ctx context.Context, address string) (result, error) {
-	var r result
+func (c *controlClient) query(ctx context.Context, address string) (reported, error) {
+	var r reported
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://postwhere/query?address="+url.QueryEscape(address), nil)
 	if err != nil {
 		return r, err
@@ -74,7 +103,8 @@ func (c *controlClient) query(ctx context.Context, address string) (result, erro
 	}
 	defer response.Body.Close() //nolint:errcheck // only read
 	if response.StatusCode != http.StatusOK {
-		return r, fmt.Errorf("the daemon says %s", response.Status)
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
+		return r, fmt.Errorf("the daemon says %s: %s", response.Status, printable(strings.TrimSpace(string(text))))
 	}
 	return r, json.NewDecoder(response.Body).Decode(&r)
 }

@@ -77,11 +77,16 @@ func (d *daemon) adopt(cfg *config.Config) error {
 		w.closeProbers()
 		return err
 	}
-	// A host of the same name may be another machine now: its no is not ours.
+	// A host of the same name may be another machine now: its no is not ours,
+	// neither one that is remembered nor one that is under way.
+	old := d.world
+	if old != nil {
+		old.memory.takeBack()
+		d.tellWhatWaits(old.cfg, cfg)
+	}
 	memory.ForgetStrangers()
 	d.memory, d.bound = memory, bound
 	d.mu.Lock()
-	old := d.world
 	d.world = w
 	d.mu.Unlock()
 	w.start()
@@ -94,6 +99,16 @@ func (d *daemon) adopt(cfg *config.Config) error {
 		})
 	}
 	return nil
+}
+
+// tellWhatWaits says what of a changed configuration is not as one might think.
+func (d *daemon) tellWhatWaits(old, now *config.Config) {
+	if old.Cache != now.Cache {
+		d.log.Warn("[cache] has changed: memory begins anew, empty")
+	}
+	if old.Limits != now.Limits {
+		d.log.Warn("[limits] has changed: listeners that are open keep the old ones until the daemon starts again")
+	}
 }
 
 // shutdown drains: no new connections, the requests under way are answered, the

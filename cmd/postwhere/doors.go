@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,6 +68,9 @@ func (d *daemon) openDoors(cfg *config.Config) (opened []*door, err error) {
 		if d.doors[key] != nil {
 			continue
 		}
+		if other := d.servedAs(key.listen); other != "" {
+			return opened, fmt.Errorf("%s: this daemon serves %s there: to change that it must be started anew", key, other)
+		}
 		l, err := listen(key.listen)
 		if err != nil {
 			return opened, fmt.Errorf("%s: %w", key, err)
@@ -81,10 +85,20 @@ func (d *daemon) openDoors(cfg *config.Config) (opened []*door, err error) {
 	return opened, nil
 }
 
+// servedAs returns what is served at an address now, "" if nothing is.
+func (d *daemon) servedAs(at config.Listener) string {
+	for key := range d.doors {
+		if key.listen == at && !at.AnyPort() {
+			return strings.TrimSuffix("listen."+key.face+" "+key.table, " ")
+		}
+	}
+	return ""
+}
+
 // newDoor puts the server of the face behind a listener.
 func (d *daemon) newDoor(key doorKey, l net.Listener, cfg *config.Config) (*door, error) {
 	if key.face == "control" {
-		s := newControlServer(d)
+		s := newControlServer(d, d.log)
 		return &door{key, l, s.Serve, s.Shutdown}, nil
 	}
 	maps := &table.Maps{Searcher: d, Ours: d.Ours, Wait: time.Duration(cfg.Search.MapWait), Log: d.log}
@@ -119,6 +133,8 @@ func (d *daemon) switchDoors(cfg *config.Config, opened []*door) {
 	for key, old := range d.doors {
 		if !wanted[key] {
 			delete(d.doors, key)
+			_ = old.listener.Close() // at once: the next configuration may want the address
+			d.log.Info("no longer listening", "face", key.face, "on", old.listener.Addr().String())
 			d.leaving.Go(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 				defer cancel()
@@ -150,6 +166,8 @@ func listen(at config.Listener) (net.Listener, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use: does another postwhere run, or another program there? (%w)", at.Address, err)
+	case err != nil && at.Network == "unix" && errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("there is no directory %s: make it, and let the daemon's user write there", filepath.Dir(at.Address))
 	case err != nil:
 		return nil, err
 	case at.Network != "unix":
@@ -180,19 +198,22 @@ func removeDeadSocket(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil
+		return nil // the directory may be what is missing: listen tells
 	case err != nil:
 		return err
 	case info.Mode().Type() != os.ModeSocket:
 		return fmt.Errorf("%s is there and is no socket: remove it or name another path", path)
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
+	switch {
+	case err == nil:
 		_ = c.Close()
 		return fmt.Errorf("%s is in use: another postwhere answers there", path)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		err = os.Remove(path)
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return os.Remove(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // whose it was has just left
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"net/textproto"
 	"regexp"
 	"strconv"
@@ -23,7 +24,7 @@ func startDaemon(t *testing.T, text string) (*daemon, *recorder) {
 		t.Fatal(err)
 	}
 	r := &recorder{}
-	d := newDaemon(newMaillog(testWriter{t}))
+	d := newDaemon(newMaillog(io.MultiWriter(testWriter{t}, r)))
 	log := d.observe
 	d.observe = func(q policy.Request, f policy.Finding, err error, took time.Duration) {
 		r.add(event{q, f, err})
@@ -47,9 +48,25 @@ type event struct {
 	err     error
 }
 
+// recorder has what a daemon decided and logged.
 type recorder struct {
 	mu     sync.Mutex
 	events []event
+	log    strings.Builder
+}
+
+// Write takes a line of the log.
+func (r *recorder) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(p)
+}
+
+// logged tells whether the log has a text.
+func (r *recorder) logged(text string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Contains(r.log.String(), text)
 }
 
 func (r *recorder) add(e event) {

@@ -73,14 +73,14 @@ func decisionLine(r policy.Request, f policy.Finding, err error, took time.Durat
 		}
 	}
 	var b strings.Builder
-	b.WriteString(word(r.QueueID, "NOQUEUE") + ": verdict=" + verdict)
+	b.WriteString(word(bare(r.QueueID), "NOQUEUE") + ": verdict=" + verdict)
 	b.WriteString(" rcpt=<" + printable(r.Recipient) + ">")
 	b.WriteString(" host=" + host)
 	b.WriteString(" source=" + word(f.Source, "-"))
 	b.WriteString(" code=" + strconv.Itoa(codeOf(f)))
 	b.WriteString(" answers=" + word(strings.Join(answers, ","), "-"))
 	b.WriteString(" delay=" + strconv.FormatFloat(took.Seconds(), 'f', 4, 64))
-	b.WriteString(" client=" + word(printable(r.Client), "-"))
+	b.WriteString(" client=" + word(bare(r.Client), "-"))
 	b.WriteString(" face=" + word(r.Face, "-"))
 	if why != "" {
 		b.WriteString(" why=" + strconv.Quote(clip(why, 300)))
@@ -103,6 +103,17 @@ func printable(s string) string {
 		}
 		return r
 	}, s), 320)
+}
+
+// bare is printable for a value that has no quotes or brackets around it: it
+// cannot end before its time, nor begin another key.
+func bare(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == ' ' || r == '=' {
+			return '?'
+		}
+		return r
+	}, printable(s))
 }
 
 func clip(s string, most int) string {

@@ -7,7 +7,12 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 )
+
+// mxTime bounds an MX look-up: without a name server in reach it fails, and not
+// some time.
+const mxTime = 10 * time.Second
 
 // errNoMX: a domain without hosts of its own.
 var errNoMX = errors.New("no MX host")
@@ -24,7 +29,7 @@ type mxResolver interface {
 func mxHosts(ctx context.Context, r mxResolver, domain string, own []string) ([]string, error) {
 	records, err := r.LookupMX(ctx, domain)
 	if err != nil {
-		return nil, fmt.Errorf("MX of %s: %w", domain, err)
+		return nil, fmt.Errorf("the MX hosts of %s cannot be looked up: %w", domain, err)
 	}
 	slices.SortFunc(records, func(a, b *net.MX) int {
 		if a.Pref != b.Pref {

@@ -54,9 +54,10 @@ func (q *query) run(ctx context.Context, args []string) error {
 	if q.cfg, err = q.load(); err != nil {
 		return err
 	}
-	if !q.fresh && !q.trace && len(q.cfg.Listen.Control) > 0 {
-		q.daemon = newControlClient(q.cfg.Listen.Control[0].Address)
-		defer q.daemon.close()
+	if !q.fresh && !q.trace {
+		if q.daemon = newControlClient(q.cfg); q.daemon != nil {
+			defer q.daemon.close()
+		}
 	}
 	defer q.closeLocal(ctx)
 	for _, arg := range args {
@@ -87,19 +88,23 @@ func asExit(err error) error {
 // lines asks about each line of standard input.
 func (q *query) lines(ctx context.Context) error {
 	lines := bufio.NewScanner(q.in)
-	for lines.Scan() {
+	n := 0
+	for ; lines.Scan(); n++ {
 		if address := strings.TrimSpace(lines.Text()); address != "" {
 			if err := q.one(ctx, address); err != nil {
 				return err
 			}
 		}
 	}
-	return lines.Err()
+	if err := lines.Err(); err != nil {
+		return usage("query: standard input, line %d: %w", n+1, err)
+	}
+	return nil
 }
 
 // one asks about one address and prints the result.
 func (q *query) one(ctx context.Context, address string) error {
-	if _, err := policy.ParseAddress(address); err != nil {
+	if _, err := policy.ParseAddress(address); errors.Is(err, policy.ErrNoAddress) {
 		fmt.Fprintf(q.err, "postwhere: %v\n", err)
 		q.worst = max(q.worst, exitUsage)
 		return nil
@@ -109,11 +114,16 @@ func (q *query) one(ctx context.Context, address string) error {
 		return err
 	}
 	q.worst = max(q.worst, r.status())
+	if r.Verdict == policy.Defer.String() {
+		fmt.Fprintf(q.err, "postwhere: %s: %s\n", address, r.Why)
+	}
 	if q.json {
-		return json.NewEncoder(q.out).Encode(struct {
+		out := json.NewEncoder(q.out)
+		out.SetEscapeHTML(false) // replies are full of <>
+		return out.Encode(struct {
 			result
 			Trace []traceLine `json:"trace,omitempty"`
-		}{r, dialogue})
+		}{r.result, dialogue})
 	}
 	fmt.Fprintln(q.out, r.line())
 	for _, l := range dialogue {
@@ -123,7 +133,7 @@ func (q *query) one(ctx context.Context, address string) error {
 }
 
 // ask asks the daemon, or the hosts where there is none.
-func (q *query) ask(ctx context.Context, address string) (result, []traceLine, error) {
+func (q *query) ask(ctx context.Context, address string) (reported, []traceLine, error) {
 	if q.daemon != nil {
 		r, err := q.daemon.query(ctx, address)
 		if err == nil {
@@ -140,16 +150,16 @@ func (q *query) ask(ctx context.Context, address string) (result, []traceLine, e
 	if q.local == nil {
 		var err error
 		if q.local, err = q.newLocal(ctx); err != nil {
-			return result{}, nil, err
+			return reported{}, nil, err
 		}
 	}
-	f, err := q.local.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query"})
+	f, err := q.search(ctx, q.local, address)
 	return resultOf(address, f), nil, err
 }
 
 // askTracing asks about one address over connections of its own, so that the
 // trace has all of the dialogue and nothing else.
-func (q *query) askTracing(ctx context.Context, address string) (result, []traceLine, error) {
+func (q *query) askTracing(ctx context.Context, address string) (reported, []traceLine, error) {
 	var mu sync.Mutex
 	var dialogue []traceLine
 	w, err := q.newLocal(probe.WithTrace(ctx, func(host string, sent bool, line string) {
@@ -158,11 +168,20 @@ func (q *query) askTracing(ctx context.Context, address string) (result, []trace
 		dialogue = append(dialogue, traceLine{host, sent, line})
 	}))
 	if err != nil {
-		return result{}, nil, err
+		return reported{}, nil, err
 	}
-	f, err := w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query"})
+	f, err := q.search(ctx, w, address)
 	w.close(ctx) // hears the hosts that the verdict did not wait for
 	return resultOf(address, f), dialogue, err
+}
+
+// search has the hosts asked from here.
+func (q *query) search(ctx context.Context, w *world, address string) (policy.Finding, error) {
+	a, _ := policy.ParseAddress(address)
+	if err := w.resolveMX(ctx, a.Domain()); err != nil {
+		fmt.Fprintf(q.err, "postwhere: %v\n", err) // and so the verdict is defer
+	}
+	return w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query"})
 }
 
 // newLocal builds what the daemon would have, to ask the hosts from here.
@@ -175,7 +194,7 @@ func (q *query) newLocal(ctx context.Context) (*world, error) {
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}
-	return w, w.resolveMX(ctx)
+	return w, nil
 }
 
 func (q *query) closeLocal(ctx context.Context) {

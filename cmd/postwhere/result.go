@@ -1,13 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"postwhere/policy"
 )
 
 // result is a finding as query prints it and as the control socket carries it:
-// an object a line.
+// an object a line. The fields' names and order are fixed.
 type result struct {
 	Address   string         `json:"address"`
 	Verdict   string         `json:"verdict"`
@@ -17,24 +18,28 @@ type result struct {
 	Reply     string         `json:"reply"` // enhanced code and text, with reject and defer
 	Source    string         `json:"source"`
 	Age       float64        `json:"age"` // seconds, of the oldest answer that counted
-	Why       string         `json:"why,omitempty"`
 	Answers   []resultAnswer `json:"answers"`
+}
+
+// reported is a result as it comes from the daemon.
+type reported struct {
+	result
+	Why string `json:"why"` // there is no other verdict, for the user
 }
 
 type resultAnswer struct {
 	Host   string  `json:"host"`
 	Answer string  `json:"answer"`
-	Reply  string  `json:"reply"`
+	Reply  string  `json:"reply"` // the host's own words; why it gave none, if it did not
 	Method string  `json:"method"`
 	MS     float64 `json:"ms"`
-	Why    string  `json:"why,omitempty"`
 }
 
-func resultOf(address string, f policy.Finding) result {
-	r := result{
+func resultOf(address string, f policy.Finding) reported {
+	r := reported{Why: f.Why, result: result{
 		Address: address, Verdict: f.Verdict.String(), Code: codeOf(f),
-		Source: f.Source, Age: f.Age.Seconds(), Why: f.Why, Answers: []resultAnswer{},
-	}
+		Source: f.Source, Age: f.Age.Seconds(), Answers: []resultAnswer{},
+	}}
 	if f.Host != nil {
 		r.Host, r.Transport = f.Host.Name, f.Host.Route
 	}
@@ -46,8 +51,8 @@ func resultOf(address string, f policy.Finding) result {
 			continue // the verdict did not wait for it
 		}
 		r.Answers = append(r.Answers, resultAnswer{
-			Host: a.Host, Answer: a.Says.String(), Reply: a.Reply.String(), Method: a.Method,
-			MS: float64(a.Took.Microseconds()) / 1000, Why: a.Why,
+			Host: a.Host, Answer: a.Says.String(), Reply: cmp.Or(a.Reply.String(), a.Why), Method: a.Method,
+			MS: float64(a.Took.Microseconds()) / 1000,
 		})
 	}
 	return r

@@ -44,6 +44,7 @@ func (c *common) serve(ctx context.Context) error {
 		case <-hangup:
 			d.reload(c.file)
 		case <-ctx.Done():
+			stop() // a second signal ends the program at once
 			return d.end()
 		}
 	}

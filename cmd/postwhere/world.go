@@ -22,8 +22,10 @@ type world struct {
 	cfg      *config.Config
 	domains  []*policy.Domain
 	searcher *policy.Searcher
+	memory   *lentMemory
 	log      *slog.Logger
 	resolver mxResolver
+	resolved map[*policy.Domain]bool // by resolveMX
 
 	mu    sync.Mutex
 	hosts map[string]*policy.Host // by name; a host of two domains is one
@@ -36,7 +38,10 @@ type world struct {
 // newWorld builds the world of a configuration. It asks nobody yet; see start.
 // The probers see the values of ctx.
 func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, observe observer, log *slog.Logger) (*world, error) {
-	w := &world{cfg: cfg, hosts: make(map[string]*policy.Host), log: log, resolver: net.DefaultResolver, stop: func() {}}
+	w := &world{
+		cfg: cfg, memory: &lentMemory{Memory: memory}, log: log, resolver: net.DefaultResolver,
+		hosts: make(map[string]*policy.Host), resolved: make(map[*policy.Domain]bool), stop: func() {},
+	}
 	for i := range cfg.Domain {
 		c := &cfg.Domain[i]
 		d := &policy.Domain{
@@ -53,7 +58,7 @@ func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, obs
 		}
 		w.domains = append(w.domains, d)
 	}
-	w.searcher = policy.NewSearcher(w.domains, memory, policy.Options{
+	w.searcher = policy.NewSearcher(w.domains, w.memory, policy.Options{
 		Deadline:       time.Duration(cfg.Search.Deadline),
 		PreferenceWait: time.Duration(cfg.Search.PreferenceWait),
 		MaxSearches:    cfg.Search.MaxSearches,
@@ -66,10 +71,9 @@ func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, obs
 	return w, nil
 }
 
-// hostsOf returns the hosts of these names, each made once.
+// hostsOf returns the hosts of these names, each made once. mu is locked, or
+// nobody else has the world yet.
 func (w *world) hostsOf(names []string) ([]*policy.Host, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	var hosts []*policy.Host
 	for _, name := range names {
 		if w.hosts[name] == nil {
@@ -143,13 +147,14 @@ func (w *world) calibrate(ctx context.Context, d *policy.Domain, hosts []*policy
 	}
 }
 
-// resolveMX looks up, once, the hosts of all domains that have them by MX.
-func (w *world) resolveMX(ctx context.Context) error {
+// resolveMX looks up, once, the hosts of the domain of that name, if it is one of
+// ours and has them by MX. It is for a world that was not started, and is not
+// called concurrently.
+func (w *world) resolveMX(ctx context.Context, name string) error {
 	for i, d := range w.domains {
-		if len(w.cfg.Domain[i].Hosts) == 0 {
-			if err := w.adoptMX(ctx, d); err != nil {
-				return err
-			}
+		if len(w.cfg.Domain[i].Hosts) == 0 && slices.Contains(d.Names, name) && !w.resolved[d] {
+			w.resolved[d] = true
+			return w.adoptMX(ctx, d)
 		}
 	}
 	return nil
@@ -178,10 +183,15 @@ func (w *world) followMX(ctx context.Context, d *policy.Domain) {
 
 // adoptMX looks the domain's MX hosts up, and takes them if they have changed.
 func (w *world) adoptMX(ctx context.Context, d *policy.Domain) error {
+	ctx, cancel := context.WithTimeout(ctx, mxTime)
+	defer cancel()
 	names, err := mxHosts(ctx, w.resolver, d.Names[0], w.cfg.MX.OwnNames)
 	if err != nil {
 		return err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.dropUnused()
 	hosts, err := w.hostsOf(names)
 	if err != nil {
 		return err
@@ -191,6 +201,17 @@ func (w *world) adoptMX(ctx context.Context, d *policy.Domain) error {
 		d.SetHosts(hosts)
 	}
 	return nil
+}
+
+// dropUnused lets go of hosts that no domain has any more. A question that comes
+// too late for that is unsure. mu is locked.
+func (w *world) dropUnused() {
+	for name, h := range w.hosts {
+		if !slices.ContainsFunc(w.domains, func(d *policy.Domain) bool { return slices.Contains(d.Hosts(), h) }) {
+			delete(w.hosts, name)
+			w.helpers.Go(h.Prober.(*probe.Prober).Close)
+		}
+	}
 }
 
 // close lets look-ups and searches under way end until ctx does, then ends the

@@ -51,7 +51,7 @@ func (c *Config) completeNames(wrong *problems) {
 	for i := range c.Domain {
 		d := &c.Domain[i]
 		if len(d.Name) == 0 {
-			wrong.add("domain %d has no name", i+1)
+			wrong.add("domain %d has no name: say name = \"example.com\" in [[domain]]", i+1)
 		}
 		asks := d.Name
 		if d.AskAs != "" {
@@ -72,10 +72,15 @@ func (c *Config) completeNames(wrong *problems) {
 				d.Name[j] = normal
 			}
 		}
-		if strings.ContainsFunc(d.RecipientDelimiter, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '@' }) {
-			wrong.add("domain %s: recipient_delimiter %q: want punctuation", d.title(i), d.RecipientDelimiter)
+		if strings.ContainsFunc(d.RecipientDelimiter, noDelimiter) {
+			wrong.add("domain %s: recipient_delimiter %q: want punctuation such as \"+\" or \"+-\"", d.title(i), d.RecipientDelimiter)
 		}
 	}
+}
+
+// noDelimiter tells whether a character cannot begin an address extension.
+func noDelimiter(r rune) bool {
+	return r <= ' ' || r >= 0x7f || r == '@' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'
 }
 
 // title names the domain in messages.
@@ -96,7 +101,7 @@ func (c *Config) completeHosts(wrong *problems) {
 	for i, d := range c.Domain {
 		byMX = byMX || len(d.Hosts) == 0
 		for j, name := range d.Hosts {
-			if slices.Contains(d.Hosts[:j], name) {
+			if slices.ContainsFunc(d.Hosts[:j], func(other string) bool { return strings.EqualFold(other, name) }) {
 				wrong.add("domain %s has the host %s twice", d.title(i), name)
 			}
 			named[name] = true
@@ -106,14 +111,21 @@ func (c *Config) completeHosts(wrong *problems) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Host)) {
-		if !named[name] && !byMX {
-			wrong.add("[host.%q] is in no domain's hosts", name)
+		switch {
+		case named[name]:
+		case !byMX:
+			wrong.add("[host.%q] is in no domain's hosts: want a host as it is spelled there, port included", name)
+		case name != mxName(name):
+			wrong.add("[host.%q] is in no domain's hosts, and an MX host is called %q here", name, mxName(name))
 		}
 		if err := c.Host[name].complete(name); err != nil {
 			wrong.add("host %q: %w", name, err)
 		}
 	}
 }
+
+// mxName returns the name that an MX host is known by.
+func mxName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 // HostOf returns the settings of a host that MX named, or that is in the file.
 func (c *Config) HostOf(name string) (Host, error) {
@@ -156,10 +168,13 @@ func (h *Host) complete(name string) error {
 		return fmt.Errorf("probe: %w", err)
 	case !hostName.MatchString(host):
 		return fmt.Errorf("%q is no host name: want NAME or NAME:PORT", host)
-	case !transportValue.MatchString(h.Route) || len(h.Route) > 1000:
+	case !transportValue.MatchString(h.Route) || len(h.Route) > 1000 || h.Route == ":": // ":" is the MX, and that is us
 		return fmt.Errorf("route %q: want a transport(5) value such as smtp:[%s]:25", h.Route, host)
 	case h.Connections < 1 || h.Connections > 50:
 		return fmt.Errorf("connections = %d: want 1 to 50, which is what Postfix grants a client", h.Connections)
+	}
+	if name, err := policy.NormalDomain(h.AliasDomain); h.AliasDomain != host && (err != nil || !hostName.MatchString(name)) {
+		return fmt.Errorf("alias_domain %q: want a domain name", h.AliasDomain)
 	}
 	if h.Control != "" {
 		if _, err := policy.ParseAddress(h.Control); err != nil {
@@ -167,78 +182,6 @@ func (h *Host) complete(name string) error {
 		}
 	}
 	return nil
-}
-
-// checkNumbers checks what must lie within bounds or in an order.
-func (c *Config) checkNumbers(wrong *problems) {
-	positive := func(key string, d Duration) {
-		if d <= 0 {
-			wrong.add("%s must be more than 0", key)
-		}
-	}
-	positive("search.deadline", c.Search.Deadline)
-	positive("search.map_wait", c.Search.MapWait)
-	positive("probe.connect_timeout", c.Probe.ConnectTimeout)
-	positive("probe.reply_timeout", c.Probe.ReplyTimeout)
-	positive("cache.owner_refresh", c.Cache.OwnerRefresh)
-	positive("cache.no_expire", c.Cache.NoExpire)
-	positive("cache.unsure_expire", c.Cache.UnsureExpire)
-	positive("limits.request_timeout", c.Limits.RequestTimeout)
-	positive("mx.refresh", c.MX.Refresh)
-	for key, n := range map[string]int{
-		"search.max_searches": c.Search.MaxSearches, "cache.owners": c.Cache.Owners,
-		"cache.strangers": c.Cache.Strangers, "limits.connections": c.Limits.Connections,
-	} {
-		if n < 1 {
-			wrong.add("%s = %d: want 1 or more", key, n)
-		}
-	}
-	if c.Cache.OwnerExpire < c.Cache.OwnerRefresh {
-		wrong.add("cache.owner_expire (%s) is shorter than cache.owner_refresh (%s)", c.Cache.OwnerExpire, c.Cache.OwnerRefresh)
-	}
-	if c.Reply.Reject.Code/100 != 5 {
-		wrong.add("reply.reject must be a 5xx reply, not %q", c.Reply.Reject)
-	}
-	if c.Reply.Defer.Code/100 != 4 {
-		wrong.add("reply.defer must be a 4xx reply, not %q", c.Reply.Defer)
-	}
-	if s := c.Probe.Sender; s != "" {
-		if _, err := policy.ParseAddress(s); err != nil {
-			wrong.add("probe.sender: %w", err)
-		}
-	}
-	if n := c.Probe.HeloName; n != "" && !hostName.MatchString(n) {
-		wrong.add("probe.helo_name %q: want a host name", n)
-	}
-}
-
-// checkListeners: no address twice, no unknown map.
-func (c *Config) checkListeners(wrong *problems) {
-	taken := make(map[Listener]string)
-	claim := func(key string, l Listener) {
-		if other, is := taken[l]; is && !strings.HasSuffix(l.Address, ":0") {
-			wrong.add("%s and %s both listen on %s", other, key, l)
-		}
-		taken[l] = key
-	}
-	for key, list := range map[string][]Listener{
-		"listen.policy": c.Listen.Policy, "listen.socketmap": c.Listen.Socketmap, "listen.control": c.Listen.Control,
-	} {
-		for _, l := range list {
-			claim(key, l)
-		}
-	}
-	for _, l := range c.Listen.Control {
-		if l.Network != "unix" {
-			wrong.add("listen.control %s: want unix:/PATH, whose permissions say who may give orders", l)
-		}
-	}
-	for _, t := range c.Listen.TCPTable {
-		claim("listen.tcp_table", t.Listen)
-		if !slices.Contains([]string{"transport", "recipient", "domain", "alias"}, t.Map) {
-			wrong.add("listen.tcp_table %s: map %q: want transport, recipient, domain or alias", t.Listen, t.Map)
-		}
-	}
 }
 
 // ownName returns this machine's name as the world knows it.

@@ -5,12 +5,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"postwhere/cache"
 	"postwhere/policy"
@@ -167,7 +165,10 @@ func Default() *Config {
 // place in it and what to do; there may be several, joined.
 func Load(file string) (*Config, error) {
 	text, err := os.ReadFile(file) //nolint:gosec // the administrator's choice
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no configuration %s: write it, or name another by -c FILE", file)
+	case err != nil:
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return Parse(file, string(text))
@@ -176,46 +177,13 @@ func Load(file string) (*Config, error) {
 // Parse is Load of a text that was read from file.
 func Parse(file, text string) (*Config, error) {
 	c := Default()
-	d := toml.NewDecoder(strings.NewReader(text)).DisallowUnknownFields()
-	if err := d.Decode(c); err != nil {
-		return nil, located(file, err)
+	if err := c.decode(file, text); err != nil {
+		return nil, err
 	}
 	if err := c.complete(filepath.Dir(file)); err != nil {
 		return nil, prefixed(file, err)
 	}
 	return c, nil
-}
-
-// located says where in the file the decoder stumbled.
-func located(file string, err error) error {
-	var unknown *toml.StrictMissingError
-	if errors.As(err, &unknown) {
-		var all []error
-		for _, e := range unknown.Errors {
-			line, column := e.Position()
-			all = append(all, fmt.Errorf("%s:%d:%d: unknown key %q\n%s", file, line, column, strings.Join(e.Key(), "."), e.String()))
-		}
-		return errors.Join(all...)
-	}
-	var wrong *toml.DecodeError
-	if errors.As(err, &wrong) {
-		line, column := wrong.Position()
-		return fmt.Errorf("%s:%d:%d: %w\n%s", file, line, column, wrong, wrong.String())
-	}
-	return fmt.Errorf("%s: %w", file, err)
-}
-
-// prefixed puts the file's name before each of joined errors.
-func prefixed(file string, err error) error {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	var all []error
-	for _, e := range joined.Unwrap() {
-		all = append(all, fmt.Errorf("%s: %w", file, e))
-	}
-	return errors.Join(all...)
 }
 
 // Options returns the section as package cache takes it.

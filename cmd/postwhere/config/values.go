@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -74,30 +75,47 @@ type Listener struct {
 	Address string // host:port, or an absolute path
 }
 
+// maxSocketPath is what fits in sockaddr_un with its final zero (unix(7)).
+const maxSocketPath = 107
+
+// unfitForMainCF tells whether a character means something to Postfix where it
+// reads a listener's address, or to the shell before that.
+func unfitForMainCF(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"'`,$\\{}", r)
+}
+
 // UnmarshalText reads inet:HOST:PORT or unix:/PATH.
 func (l *Listener) UnmarshalText(text []byte) error {
 	s := string(text)
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
-		if !strings.HasPrefix(path, "/") {
-			return fmt.Errorf("listener %q: want an absolute path behind unix:", s)
+		switch {
+		case !strings.HasPrefix(path, "/"):
+			return fmt.Errorf("listener %q: want an absolute path, unix:/PATH", s)
+		case len(path) > maxSocketPath:
+			return fmt.Errorf("listener %q: want a path of at most %d octets", s, maxSocketPath)
+		case strings.ContainsFunc(path, unfitForMainCF):
+			return fmt.Errorf("listener %q: want a path that main.cf can name, without blanks, quotes, commas, $ and braces", s)
 		}
-		*l = Listener{"unix", path}
+		*l = Listener{"unix", filepath.Clean(path)}
 		return nil
 	}
 	address, ok := strings.CutPrefix(s, "inet:")
-	if !ok {
-		return fmt.Errorf("listener %q: want inet:HOST:PORT or unix:/PATH", s)
-	}
 	host, port, err := net.SplitHostPort(address)
-	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
+	n, perr := strconv.ParseUint(port, 10, 16)
+	switch {
+	case !ok || err != nil || perr != nil:
 		return fmt.Errorf("listener %q: want inet:HOST:PORT or unix:/PATH", s)
-	}
-	if host == "" {
+	case host == "":
 		return fmt.Errorf("listener %q: name the address to listen on; 127.0.0.1 for this machine alone", s)
+	case !hostName.MatchString(host):
+		return fmt.Errorf("listener %q: %q is no host", s, host)
 	}
-	*l = Listener{"tcp", address}
+	*l = Listener{"tcp", net.JoinHostPort(host, strconv.FormatUint(n, 10))}
 	return nil
 }
+
+// AnyPort tells whether the system is to choose the port.
+func (l Listener) AnyPort() bool { return l.Network == "tcp" && strings.HasSuffix(l.Address, ":0") }
 
 // String returns the listener in Postfix's spelling.
 func (l Listener) String() string {
@@ -110,7 +128,7 @@ func (l Listener) String() string {
 // SMTPReply is a reply to be given to a client.
 type SMTPReply struct{ policy.Reply }
 
-var smtpReply = regexp.MustCompile(`^([45]\d\d) ([45]\.\d{1,3}\.\d{1,3}) ([ -~]{1,400})$`)
+var smtpReply = regexp.MustCompile(`^([45]\d\d) ([45]\.(?:0|[1-9]\d{0,2})\.(?:0|[1-9]\d{0,2})) ([ -~]{1,400})$`)
 
 // UnmarshalText reads "CODE ENHANCED-CODE TEXT", all three, in one line.
 func (r *SMTPReply) UnmarshalText(text []byte) error {

@@ -23,6 +23,7 @@ type MailHost struct {
 	mu        sync.Mutex
 	mailboxes map[string]int // address in lower case -> messages that arrived
 	server    *smtp.Server
+	listener  net.Listener
 	address   string
 	serving   sync.WaitGroup
 }
@@ -52,7 +53,7 @@ func (h *MailHost) Start() error {
 	s.ReadTimeout, s.WriteTimeout = time.Minute, 10*time.Second
 	s.MaxMessageBytes, s.MaxRecipients = 1<<20, 100
 	s.ErrorLog = quiet{}
-	h.server = s
+	h.server, h.listener = s, l
 	h.serving.Go(func() { _ = s.Serve(l) })
 	return nil
 }
@@ -60,6 +61,7 @@ func (h *MailHost) Start() error {
 // Stop takes the host down as a failing machine goes: listener and connections
 // are gone at once.
 func (h *MailHost) Stop() {
+	_ = h.listener.Close() // which the server does not know yet if it has only just been started
 	_ = h.server.Close()
 	h.serving.Wait()
 }

@@ -1,0 +1,197 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"postwhere/cache"
+	"postwhere/policy"
+	"postwhere/probe"
+)
+
+func parse(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Parse("p.toml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func same(t *testing.T, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Domain{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
+
+// A file with one domain and its hosts is enough, and this is what it means.
+func TestDefaultOfEveryKey(t *testing.T) {
+	name, err := os.Hostname()
+	if err != nil || !hostName.MatchString(name) {
+		t.Skipf("this machine's name is %q, %v", name, err)
+	}
+	got := parse(t, one)
+	if got.Probe.HeloName == "" || len(got.MX.OwnNames) != 1 || got.MX.OwnNames[0] != got.Probe.HeloName {
+		t.Errorf("this machine is %q in EHLO and %q among MX hosts", got.Probe.HeloName, got.MX.OwnNames)
+	}
+	same(t, got, &Config{
+		Listen: Listen{
+			Policy:    []Listener{{"tcp", "127.0.0.1:10045"}},
+			Socketmap: []Listener{{"tcp", "127.0.0.1:10047"}},
+			Control:   []Listener{{"unix", "/run/postwhere/control"}},
+		},
+		Domain: []Domain{{Name: Names{"example.com"}, Hosts: []string{"mail1"}}},
+		Host: map[string]*Host{"mail1": {
+			Probe: "smtp:inet:mail1:25", Route: "smtp:[mail1]:25", Method: probe.Auto, Connections: 5, AliasDomain: "mail1",
+		}},
+		Search: Search{Deadline: seconds(20), PreferenceWait: Duration(250 * time.Millisecond), MapWait: seconds(1), MaxSearches: 10000},
+		Probe:  Probe{HeloName: ownName(), ConnectTimeout: seconds(5), ReplyTimeout: seconds(10)},
+		Cache: Cache{
+			Owners: 1000000, Strangers: 100000,
+			OwnerRefresh: seconds(3600), OwnerExpire: seconds(7 * 24 * 3600), NoExpire: seconds(300), UnsureExpire: seconds(10),
+		},
+		Reply: Reply{
+			Reject: SMTPReply{policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}},
+			Defer:  SMTPReply{policy.Reply{Code: 450, Enhanced: "4.4.1", Text: "Mailbox cannot be looked up now, try again later"}},
+		},
+		Limits: Limits{Connections: 1000, RequestTimeout: seconds(10)},
+		MX:     MX{OwnNames: []string{ownName()}, Refresh: seconds(300)},
+	})
+	same(t, got.Cache.Options(), cache.Default()) // each says them once
+}
+
+func TestEveryKeyCanBeSet(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "postwhere.toml")
+	text := `
+[listen]
+policy    = ["inet:127.0.0.1:1", "unix:/run/postwhere/policy"]
+socketmap = []
+control   = ["unix:/run//postwhere/./ctl"]
+[[listen.tcp_table]]
+listen = "inet:[::1]:2"
+map    = "alias"
+[[domain]]
+name   = ["Example.COM.", "bücher.example"]
+hosts  = ["mail1", "Mail2.example.net:2525", "192.0.2.1", "[2001:db8::1]:26"]
+ask_as = "Inner.example"
+recipient_delimiter = "+-"
+owners = "owners"
+[[domain]]
+name = "mx.example"
+[host.mail1]
+probe  = "lmtp:inet:192.0.2.3"
+route  = "lmtp:unix:/run/lmtp"
+method = "rcpt"
+connections = 50
+control = "boss@example.com"
+alias_domain = "one.internal"
+[host."mx1.example"]
+method = "vrfy"
+[search]
+deadline = "4m"
+preference_wait = "0s"
+map_wait = "1m30s"
+max_searches = 1
+[probe]
+helo_name = "front.example.com"
+sender = "probe@example.com"
+connect_timeout = "1s"
+reply_timeout = "2s"
+[cache]
+owners = 1
+strangers = 2
+owner_refresh = "1s"
+owner_expire = "1s"
+no_expire = "2s"
+unsure_expire = "3s"
+[reply]
+reject = "551 5.7.1 Nobody here"
+defer = "451 4.3.0 Later"
+[limits]
+connections = 3
+request_timeout = "4s"
+[mx]
+own_names = ["front.example.com", "FRONT2."]
+refresh = "1h"
+`
+	if err := os.WriteFile(filepath.Join(dir, "owners"), []byte("anna@example.com mail1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(file, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, &Config{
+		Listen: Listen{
+			Policy:    []Listener{{"tcp", "127.0.0.1:1"}, {"unix", "/run/postwhere/policy"}},
+			Socketmap: []Listener{},
+			Control:   []Listener{{"unix", "/run/postwhere/ctl"}},
+			TCPTable:  []TCPTable{{Listener{"tcp", "[::1]:2"}, "alias"}},
+		},
+		Domain: []Domain{
+			{
+				Name: Names{"example.com", "xn--bcher-kva.example"}, AskAs: "Inner.example",
+				Hosts:              []string{"mail1", "Mail2.example.net:2525", "192.0.2.1", "[2001:db8::1]:26"},
+				RecipientDelimiter: "+-", Owners: "owners",
+			},
+			{Name: Names{"mx.example"}},
+		},
+		Host: map[string]*Host{
+			"mail1":                  {"lmtp:inet:192.0.2.3", "lmtp:unix:/run/lmtp", probe.RCPT, 50, "boss@example.com", "one.internal"},
+			"Mail2.example.net:2525": {"smtp:inet:Mail2.example.net:2525", "smtp:[Mail2.example.net]:2525", probe.Auto, 5, "", "Mail2.example.net"},
+			"192.0.2.1":              {"smtp:inet:192.0.2.1:25", "smtp:[192.0.2.1]:25", probe.Auto, 5, "", "192.0.2.1"},
+			"[2001:db8::1]:26":       {"smtp:inet:[2001:db8::1]:26", "smtp:[2001:db8::1]:26", probe.Auto, 5, "", "2001:db8::1"},
+			"mx1.example":            {"smtp:inet:mx1.example:25", "smtp:[mx1.example]:25", probe.VRFY, 5, "", "mx1.example"},
+		},
+		Search: Search{seconds(240), 0, seconds(90), 1},
+		Probe:  Probe{"front.example.com", "probe@example.com", seconds(1), seconds(2)},
+		Cache:  Cache{1, 2, seconds(1), seconds(1), seconds(2), seconds(3)},
+		Reply: Reply{
+			Reject: SMTPReply{policy.Reply{Code: 551, Enhanced: "5.7.1", Text: "Nobody here"}},
+			Defer:  SMTPReply{policy.Reply{Code: 451, Enhanced: "4.3.0", Text: "Later"}},
+		},
+		Limits: Limits{3, seconds(4)},
+		MX:     MX{[]string{"front.example.com", "FRONT2."}, seconds(3600)},
+	})
+	same(t, got.Domain[0].OwnerList(), map[string]string{"anna@example.com": "mail1"})
+}
+
+func TestGoodFilesThatLookOdd(t *testing.T) {
+	for name, text := range map[string]string{
+		"hosts by MX":                      "[[domain]]\nname = 'example.com'\n",
+		"hosts by MX, explicitly":          "[[domain]]\nname = 'example.com'\nhosts = []\n",
+		"asked as itself":                  one + "ask_as = 'EXAMPLE.com'\n",
+		"one host of two domains":          one + "[[domain]]\nname = 'example.org'\nhosts = ['mail1']\n",
+		"one machine on two ports":         "[[domain]]\nname = 'example.com'\nhosts = ['mail1', 'mail1:2525']\n",
+		"any port, twice":                  one + "[listen]\npolicy = ['inet:127.0.0.1:0']\nsocketmap = ['inet:127.0.0.1:0']\n",
+		"settings of a host that MX names": "[[domain]]\nname = 'example.com'\n[host.'mx1.example.com']\nmethod = 'rcpt'\n",
+		"underscore in a name":             "[[domain]]\nname = 'in_house.example'\nhosts = ['mail_1']\n",
+		"a single domain as a table":       "[domain]\nname = 'example.com'\nhosts = ['mail1']\n",
+		"comments and CRLF":                "# mine\r\n[[domain]] # ours\r\nname = 'example.com'\r\n",
+	} {
+		t.Run(name, func(t *testing.T) { parse(t, text) })
+	}
+}
+
+// What MX names gets the settings that the file has for it, else the defaults.
+func TestHostOfMXHasItsSettings(t *testing.T) {
+	c := parse(t, "[[domain]]\nname = 'example.com'\n[host.'mx1.example.com']\nmethod = 'rcpt'\n")
+	known, err := c.HostOf("mx1.example.com")
+	same(t, err, nil)
+	same(t, known, Host{Probe: "smtp:inet:mx1.example.com:25", Route: "smtp:[mx1.example.com]:25", Method: probe.RCPT, Connections: 5, AliasDomain: "mx1.example.com"})
+	unknown, err := c.HostOf("mx2.example.com")
+	same(t, err, nil)
+	same(t, unknown, Host{Probe: "smtp:inet:mx2.example.com:25", Route: "smtp:[mx2.example.com]:25", Connections: 5, AliasDomain: "mx2.example.com"})
+	if _, err := c.HostOf("mx 3"); err == nil {
+		t.Error("a host name with a blank was accepted")
+	}
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
+)
+
+// siteText is a configuration of example.com on hosts of these addresses: mail1,
+// mail2 and so on.
+func siteText(hosts ...*oddHost) string {
+	names, tables := make([]string, len(hosts)), ""
+	for i, h := range hosts {
+		names[i] = fmt.Sprintf("%q", fmt.Sprintf("mail%d", i+1))
+		tables += fmt.Sprintf("[host.mail%d]\nprobe = %q\n", i+1, h.address)
+	}
+	return fmt.Sprintf(`
+[listen]
+policy    = ["inet:127.0.0.1:0"]
+socketmap = ["inet:127.0.0.1:0"]
+control   = []
+[[domain]]
+name  = "example.com"
+hosts = [%s]
+%s`, strings.Join(names, ", "), tables)
+}
+
+// reloads has a daemon run by another configuration.
+func reloads(t *testing.T, d *daemon, text string) {
+	t.Helper()
+	cfg, err := config.Parse("test.toml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.adopt(cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wants looks a recipient up and wants a verdict from a source.
+func (d *daemon) wants(t *testing.T, recipient string, verdict policy.Verdict, host, source string) {
+	t.Helper()
+	f, err := d.Search(t.Context(), policy.Request{Recipient: recipient, Face: "test"})
+	if err != nil || f.Verdict != verdict || hostName(f) != host || f.Source != source {
+		t.Errorf("%s: %s %q from %s because %q, %v; want %s %q from %s", recipient, f.Verdict, hostName(f), f.Source, f.Why, err, verdict, host, source)
+	}
+}
+
+func TestReloadsRefuseAndDeferNobodyMeanwhile(t *testing.T) {
+	mail1, mail2, mail3 := startOddHost(t, having("anna@example.com")), startOddHost(t, func(to string) error {
+		if strings.HasPrefix(to, "known") {
+			return nil
+		}
+		return errNobody
+	}), startOddHost(t, having("carla@example.com"))
+	text := siteText(mail1, mail2, mail3)
+	d, _ := startDaemon(t, text)
+
+	progress := make(chan struct{}, 1000)
+	var askers sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	for asker := range 8 {
+		askers.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				for recipient, want := range map[string]policy.Verdict{
+					"anna@example.com":  policy.Deliver,
+					"carla@example.com": policy.Deliver,
+					fmt.Sprintf("known%d-%d@example.com", asker, i):   policy.Deliver,
+					fmt.Sprintf("unknown%d-%d@example.com", asker, i): policy.Reject,
+				} {
+					f, err := d.Search(context.Background(), policy.Request{Recipient: recipient, Face: "test"})
+					if err != nil || f.Verdict != want {
+						t.Errorf("%s: %v because %q, %v, want %v", recipient, f.Verdict, f.Why, err, want)
+					}
+				}
+				select {
+				case progress <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		for range 20 {
+			<-progress
+		}
+		reloads(t, d, text+fmt.Sprintf("[search]\nmax_searches = %d\n", 10000+i))
+	}
+	stop()
+	askers.Wait()
+}
+
+func TestReloadKeepsOwnersAndForgetsStrangers(t *testing.T) {
+	mail1, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having())
+	text := siteText(mail1, mail2)
+	d, _ := startDaemon(t, text)
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
+	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceMemory)
+	reloads(t, d, text)
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
+	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
+}
+
+// What memory is made for has changed, so it begins anew: empty, and with what
+// the file says now.
+func TestReloadWithOtherBoundsBeginsMemoryAnew(t *testing.T) {
+	mail1 := startOddHost(t, having("anna@example.com"))
+	d, r := startDaemon(t, siteText(mail1))
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+	reloads(t, d, siteText(mail1)+"[cache]\nno_expire = \"1m\"\n")
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+	if !r.logged("memory begins anew") {
+		t.Error("the log does not say so")
+	}
+}
+
+// A search of the old world is still asking when the new one begins, in which
+// mail1 is another machine: its no must not refuse what is there.
+func TestNoOfAHostFromBeforeTheReloadRefusesNothing(t *testing.T) {
+	g := newGate()
+	old := startOddHost(t, g.before(having()))
+	now := startOddHost(t, having("anna@example.com"))
+	d, _ := startDaemon(t, siteText(old))
+	finished := make(chan policy.Finding)
+	go func() {
+		f, _ := d.Search(context.Background(), policy.Request{Recipient: "anna@example.com"})
+		finished <- f
+	}()
+	<-g.reached
+	reloads(t, d, siteText(now))
+	g.pass()
+	if f := <-finished; f.Verdict != policy.Reject { // as all that was asked had no such mailbox
+		t.Errorf("the search from before: %v because %q", f.Verdict, f.Why)
+	}
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+}
+
+func TestReloadThatFailsLeavesEverythingAsItWas(t *testing.T) {
+	mail1 := startOddHost(t, having("anna@example.com"))
+	d, _ := startDaemon(t, siteText(mail1))
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
+	before, doors := d.world, len(d.doors)
+	cfg, err := config.Parse("test.toml", strings.Replace(siteText(mail1), "control   = []", `control = ["unix:`+t.TempDir()+`/none/x"]`, 1)+"[cache]\nowners = 1\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.adopt(cfg); err == nil {
+		t.Fatal("a listener in a directory that is not there was opened")
+	}
+	if d.world != before || len(d.doors) != doors {
+		t.Error("the world is another")
+	}
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
+	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceMemory)
+}
+
+// map_wait is the configuration's of the day, though the listener is older.
+func TestReloadedMapWaitCountsAtOldListeners(t *testing.T) {
+	g := newGate()
+	defer g.pass()
+	mail1 := startOddHost(t, g.before(having()))
+	d, _ := startDaemon(t, siteText(mail1)+"[search]\nmap_wait = \"1m\"\n")
+	reloads(t, d, siteText(mail1)+"[search]\nmap_wait = \"1ms\"\n")
+	f, err := d.Search(t.Context(), policy.Request{Recipient: "anna@example.com", Face: "socketmap", Wait: time.Minute})
+	if err != nil || f.Verdict != policy.Defer || f.Why != "the search goes on" {
+		t.Errorf("%v because %q, %v", f.Verdict, f.Why, err)
+	}
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// tooLong ends a wait for what does not happen. No test waits so long otherwise.
+func tooLong() <-chan time.Time { return time.After(time.Minute) }
+
+// process is a daemon that a script runs.
+type process struct {
+	cmd     *exec.Cmd
+	lines   chan string // of its log
+	reading sync.WaitGroup
+	over    bool
+}
+
+func startProcess(dir string, args ...string) (*process, error) {
+	p := &process{cmd: exec.Command("postwhere", args...), lines: make(chan string, 10000)}
+	p.cmd.Dir = dir
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	p.reading.Go(func() {
+		defer close(p.lines)
+		for in := bufio.NewScanner(stderr); in.Scan(); {
+			p.lines <- in.Text()
+		}
+	})
+	return p, nil
+}
+
+func (p *process) kill() {
+	if !p.over {
+		_ = p.cmd.Process.Kill()
+		_, _ = p.wait()
+	}
+}
+
+// wait returns the exit status.
+func (p *process) wait() (int, error) {
+	p.over = true
+	p.reading.Wait()
+	err := p.cmd.Wait()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		return failed.ExitCode(), nil
+	}
+	return 0, err
+}
+
+// listening finds in the log where a face listens.
+var listening = regexp.MustCompile(`listening face=(\w+) on=(\S+)`)
+
+// until goes on in the log to a line that matches.
+func (p *process) until(ts *testscript.TestScript, want *regexp.Regexp) {
+	end := tooLong()
+	for {
+		select {
+		case line, ok := <-p.lines:
+			if !ok {
+				ts.Fatalf("the log ended without %q", want)
+			}
+			ts.Logf("[daemon] %s", line)
+			if m := listening.FindStringSubmatch(line); m != nil {
+				ts.Setenv(m[1], m[2])
+			}
+			if want.MatchString(line) {
+				return
+			}
+		case <-end:
+			ts.Fatalf("no line of the log has %q", want)
+		}
+	}
+}
+
+func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1)
+	p, err := startProcess(ts.MkAbs("."), "serve", "-c", args[0])
+	ts.Check(err)
+	stageOf(ts).daemon = p
+	p.until(ts, regexp.MustCompile(`msg=started`))
+}
+
+func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1)
+	sig := map[string]os.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}[args[0]]
+	ts.Check(stageOf(ts).daemon.cmd.Process.Signal(sig))
+}
+
+func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1)
+	stageOf(ts).daemon.until(ts, regexp.MustCompile(args[0]))
+}
+
+func cmdEnded(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1)
+	status, err := stageOf(ts).daemon.wait()
+	ts.Check(err)
+	if strconv.Itoa(status) != args[0] {
+		ts.Fatalf("the daemon ended with %d, want %s", status, args[0])
+	}
+}
+
+func cmdKilled(ts *testscript.TestScript, neg bool, _ []string) {
+	wantArgs(ts, neg, nil, 0)
+	if status, _ := stageOf(ts).daemon.wait(); status != -1 {
+		ts.Fatalf("the daemon ended with %d, want it killed by the signal", status)
+	}
+}
+
+// asking is a connection on which a request was sent.
+type asking struct {
+	conn net.Conn
+	read func(*bufio.Reader) (string, error)
+}
+
+func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 3)
+	send(ts, args[0], args[1], "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient="+args[2]+"\n\n", readAction)
+}
+
+func cmdLookup(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 4)
+	send(ts, args[0], args[1], netstringOf(args[2]+" "+args[3]), readNetstring)
+}
+
+func send(ts *testscript.TestScript, name, to, request string, read func(*bufio.Reader) (string, error)) {
+	network := "tcp"
+	if strings.HasPrefix(to, "/") {
+		network = "unix"
+	}
+	conn, err := net.Dial(network, to)
+	ts.Check(err)
+	stageOf(ts).conns[name] = &asking{conn, read}
+	_, err = io.WriteString(conn, request)
+	ts.Check(err)
+}
+
+func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2)
+	a := stageOf(ts).conns[args[0]]
+	defer a.conn.Close()
+	ts.Check(a.conn.SetReadDeadline(time.Now().Add(time.Minute)))
+	reply, err := a.read(bufio.NewReader(a.conn))
+	ts.Check(err)
+	if !regexp.MustCompile(args[1]).MatchString(reply) {
+		ts.Fatalf("told %q, want %q", reply, args[1])
+	}
+}
+
+// readAction reads the reply of a policy service.
+func readAction(in *bufio.Reader) (string, error) {
+	action, err := in.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	if end, err := in.ReadString('\n'); err != nil || end != "\n" {
+		return "", fmt.Errorf("want an empty line, got %q, %w", end, err)
+	}
+	return strings.TrimSpace(action), nil
+}
+
+func netstringOf(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
+
+func readNetstring(in *bufio.Reader) (string, error) {
+	var length int
+	if _, err := fmt.Fscanf(in, "%d:", &length); err != nil {
+		return "", err
+	}
+	text := make([]byte, length+1)
+	_, err := io.ReadFull(in, text)
+	return strings.TrimSuffix(string(text), ","), err
+}
