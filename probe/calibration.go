@@ -75,7 +75,7 @@ type calibrationKey struct {
 func (p *Prober) calibrate(ctx context.Context, s *session, method Method, domain string) (Calibration, calibrationKey, error) {
 	k := calibrationKey{domain: domain, greeting: s.greeting, method: method}
 	c, err := p.calibrations.find(ctx, k, func(learnt string) (c Calibration, mine bool, err error) {
-		if !s.room(method, calibrationQuestions) {
+		if !s.room(method, calibrationQuestions) && s.asked() > 0 {
 			return c, true, errUsedUp
 		}
 		c, err = p.tryNonsense(ctx, s, method, domain, learnt)

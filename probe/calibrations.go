@@ -115,3 +115,11 @@ func (c *calibrations) sawAcceptance(k calibrationKey, address string) {
 		delete(c.known, k)
 	}
 }
+
+// peek returns what is known, without asking.
+func (c *calibrations) peek(k calibrationKey) (Calibration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.known[k]
+	return known, ok && !known.expired(time.Now())
+}

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,12 +15,57 @@ import (
 // waits even if the asker who caused it is gone, so only the values of his
 // context count here; the time-outs are the host's.
 func (p *Prober) connect(ctx context.Context) (*session, error) {
-	return dial(ctx, &p.cfg, p.tracer(ctx))
+	return p.health.open(ctx, func() (*session, error) {
+		s, err := dial(ctx, &p.cfg, p.tracer(ctx))
+		if errors.Is(err, errBusy) && p.pool.Stat().TotalResources() <= 1 {
+			// Not one connection is granted: that is no matter of their number.
+			err = fmt.Errorf("%w: %s", errGreeting, err.Error())
+		}
+		return s, err
+	})
+}
+
+// leave ends a session, and keeps its place until the host has said farewell: it
+// never sees more connections than it was to have.
+func (p *Prober) leave(s *session) {
+	s.leave()
+	s.end()
+}
+
+// leaveSoon ends a session with a host that is far away. Its place is free at
+// once: the host hears the QUIT before it sees the next connection, and the
+// farewell takes a round trip.
+func (p *Prober) leaveSoon(held *puddle.Resource[*session]) {
+	s := held.Value()
+	s.leave()
+	p.helpers.Go(s.end)
+	held.Hijack()
+	p.warmUp()
+}
+
+// warmUp opens a connection ahead if no other is ready: the next question finds
+// it there. The more questions are under way, the more are opened at once.
+func (p *Prober) warmUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.warming > int(p.asking.Load())/8 || p.pool.Stat().IdleResources() > 0 || p.health.err() != nil {
+		return
+	}
+	p.warming++
+	p.helpers.Go(func() {
+		_ = p.pool.CreateResource(context.Background()) // there may be no room for it, or no host
+		p.mu.Lock()
+		p.warming--
+		p.mu.Unlock()
+	})
 }
 
 // acquire returns a connection that can carry a question about the address; a
 // fresh one has carried none yet. It waits for one if all are in use.
 func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*puddle.Resource[*session], error) {
+	if err := p.health.err(); err != nil && p.pool.Stat().IdleResources() == 0 {
+		return nil, err
+	}
 	start := time.Now()
 	held, err := p.pool.Acquire(ctx)
 	if err != nil {
@@ -49,7 +95,7 @@ func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*pu
 // question. So the asker need not queue up again, and a host that hangs up on
 // each connection sees no storm of them.
 func (p *Prober) renew(ctx context.Context, s *session) error {
-	s.quit()
+	p.leave(s)
 	next, err := p.connect(ctx)
 	if err != nil {
 		s.spoilt = true
@@ -61,11 +107,23 @@ func (p *Prober) renew(ctx context.Context, s *session) error {
 
 // release gives a connection back, or ends it if it has been used enough.
 func (p *Prober) release(held *puddle.Resource[*session]) {
-	held.Value().wire.trace = nil
-	if held.Value().spent() {
-		held.Destroy()
-	} else {
+	s := held.Value()
+	s.wire.trace = nil
+	if !s.spent() {
+		nearly := !s.room(VRFY, 3)
 		held.Release()
+		if nearly {
+			p.warmUp()
+		}
+		return
+	}
+	if !s.spoilt {
+		p.cfg.learnt.budget.lasted(s.used, time.Now())
+	}
+	if p.cfg.learnt.pace.isFar() {
+		p.leaveSoon(held)
+	} else {
+		held.Destroy()
 	}
 }
 

@@ -150,8 +150,9 @@ func wantWithinBudget(t *testing.T, h *fakeHost) {
 			}
 			return n
 		}
+		refusals := n("VRFY nobody") + n("RCPT TO:<nobody") + n("RCPT TO:<postwhere")
 		switch {
-		case n("VRFY") > 5, n("RCPT") > 8, n("VRFY")+n("RCPT") > 8, n("MAIL") > 1, n("RSET")+n("NOOP")+n("DATA") > 0, n("EHLO") != 1:
+		case refusals > mostRefusals, n("VRFY") > mostVRFYs, n("MAIL") > 1, n("RSET")+n("NOOP")+n("DATA") > 0, n("EHLO") != 1:
 			t.Errorf("connection %d: %q", i+1, lines)
 		case lines[len(lines)-1] != "QUIT":
 			t.Errorf("connection %d ended without QUIT: %q", i+1, lines)

@@ -12,10 +12,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/puddle/v2"
+	"golang.org/x/time/rate"
 
 	"postwhere/policy"
 )
@@ -25,33 +28,58 @@ import (
 type Config struct {
 	Name           string // the host's name in the configuration
 	Endpoint       Endpoint
-	Method         Method        // Auto by default
-	Helo           string        // EHLO name, marked by policy.ProbeHelo
-	Sender         string        // of MAIL FROM; "" is <>
-	Control        string        // an address that the host has; "": postmaster at the domain
+	Method         Method // Auto by default
+	Helo           string // EHLO name, marked by policy.ProbeHelo
+	Sender         string // of MAIL FROM; "" is <>
+	Control        string // an address that the host has; "": postmaster at the domain
+	Security       Security
+	BindAddress    netip.Addr    // where connections come from; zero: the kernel chooses
 	Connections    int           // at most so many at once
+	Rate           int           // at most so many questions a second; 0: any number
 	ConnectTimeout time.Duration // for the connection
 	ReplyTimeout   time.Duration // for greeting and EHLO together, and for each reply
 	Log            *slog.Logger
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // of the tests
+	dial   func(ctx context.Context, network, address string) (net.Conn, error) // set by tests
+	learnt *learnt
+}
+
+// learnt is what was learnt of a host's connections.
+type learnt struct {
+	budget *budget
+	pace   pace
 }
 
 // Prober asks one host. It implements policy.Prober and may be used concurrently.
 type Prober struct {
 	cfg          Config
 	pool         *puddle.Pool[*session]
+	health       *health
+	rate         *rate.Limiter // nil: there is none
 	calibrations calibrations
+	asking       atomic.Int32 // questions under way
 	stop         context.CancelFunc
-	tidying      sync.WaitGroup
+	helpers      sync.WaitGroup // what tidies, warms up, reads pipes and says goodbye
+
+	mu      sync.Mutex
+	pipes   []*pipe // those that take questions
+	warming int     // connections that are opened ahead
+	closed  bool
 }
 
 // New returns a Prober, which opens no connection until it is asked. Close ends it.
 func New(cfg Config) (*Prober, error) {
+	cfg.learnt = &learnt{budget: newBudget()}
+	if cfg.dial == nil {
+		cfg.dial = cfg.dialer()
+	}
 	p := &Prober{cfg: cfg}
+	if cfg.Rate > 0 {
+		p.rate = rate.NewLimiter(rate.Limit(cfg.Rate), cfg.Rate)
+	}
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
 		Constructor: p.connect,
-		Destructor:  (*session).quit,
+		Destructor:  p.leave, // in a goroutine of the pool's
 		MaxSize:     int32(min(max(cfg.Connections, 1), 1000)), //nolint:gosec // bounded right here
 	})
 	if err != nil {
@@ -59,7 +87,8 @@ func New(cfg Config) (*Prober, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.pool, p.stop = pool, stop
-	p.tidying.Go(func() { p.closeIdle(ctx) })
+	p.health = newHealth(cfg.Log.With("host", cfg.Name), pool.CreateResource)
+	p.helpers.Go(func() { p.closeIdle(ctx) })
 	return p, nil
 }
 
@@ -67,8 +96,12 @@ func New(cfg Config) (*Prober, error) {
 // Questions under way are answered first; those that come later are Unsure.
 func (p *Prober) Close() {
 	p.stop()
-	p.tidying.Wait()
+	p.health.close()
 	p.pool.Close()
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.helpers.Wait()
 }
 
 // Ask returns what the host says about the address. A question that was spoilt
@@ -77,22 +110,37 @@ func (p *Prober) Ask(ctx context.Context, a policy.Address) policy.Answer {
 	if a.Local() == "" || a.Domain() == "" {
 		return policy.UnsureOf(p.cfg.Name, "not asked: no address")
 	}
+	p.asking.Add(1)
+	defer p.asking.Add(-1)
+	if p.crowded(a) {
+		if answer, ok := p.askInPipe(ctx, a); ok {
+			return answer
+		}
+	}
 	answer, again := p.try(ctx, a, false)
-	if again && !isOver(ctx) {
+	if again != nil && !isOver(ctx) {
+		answer, again = p.try(ctx, a, true)
+	}
+	if errors.Is(again, errUsedUp) && !isOver(ctx) { // by calibrating the host
 		answer, _ = p.try(ctx, a, true)
 	}
 	return answer
 }
 
 // try puts the question over one connection, which carries questions for the
-// first time if fresh. It tells whether another connection might do better: this
-// one was kept, or worn by what was asked before.
-func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer policy.Answer, again bool) {
+// first time if fresh. again is why another connection might do better, nil if it
+// would not: this one was kept, or worn by what was asked before.
+func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer policy.Answer, again error) {
 	start := time.Now()
 	defer func() { answer.Took = time.Since(start) }()
+	if p.rate != nil {
+		if err := p.rate.Wait(ctx); err != nil {
+			return policy.UnsureOf(p.cfg.Name, "too many questions at once: %v", err), nil
+		}
+	}
 	held, err := p.acquire(ctx, a, fresh)
 	if err != nil {
-		return policy.UnsureOf(p.cfg.Name, "%s", printable(err.Error())), false
+		return policy.UnsureOf(p.cfg.Name, "%s", printable(err.Error())), nil
 	}
 	s := held.Value()
 	defer p.release(held)
@@ -101,7 +149,10 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 	switch {
 	case err != nil:
 		answer.Says, answer.Why = policy.Unsure, explain(err)
-		return answer, !errors.Is(err, errNoUTF8) && (errors.Is(err, errUsedUp) || !s.first())
+		if errors.Is(err, errNoUTF8) || !errors.Is(err, errUsedUp) && s.first() {
+			return answer, nil
+		}
+		return answer, err
 	case m.says == policy.Unsure:
 		answer.Why = fmt.Sprintf("%q: %s", answer.Reply, m.why)
 		if answer.Reply.Code == 0 {
@@ -110,7 +161,13 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 	}
 	s.spoilt = s.spoilt || m.worn
 	answer.Says, answer.Weak = m.says, m.weak
-	return answer, m.worn && !s.first()
+	if m.says == policy.No {
+		answer.At = s.born // the host may not have looked since
+	}
+	if m.worn && !s.first() {
+		return answer, s.over
+	}
+	return answer, nil
 }
 
 // question asks by the method that tells, VRFY first, and returns what the reply
@@ -125,6 +182,9 @@ func (p *Prober) question(ctx context.Context, s *session, a policy.Address, ans
 		m.why = c.Why
 		if !c.Tells {
 			continue
+		}
+		if !s.room(method, 1) && s.asked() > 0 {
+			return m, errUsedUp
 		}
 		answer.Method = method.String()
 		q := question{method: method, address: a.String(), calibration: c}

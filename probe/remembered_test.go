@@ -53,7 +53,7 @@ func TestHostIsCalibratedOnceForAllItsConnections(t *testing.T) {
 	for range 20 {
 		wantSays(t, p, "anna@d.test", policy.Yes)
 	}
-	if h.connections() < 4 || h.count("VRFY postwhere") != 1 {
+	if h.connections() < 3 || h.count("VRFY postwhere") != 1 {
 		t.Errorf("%d connections, calibrated %d times", h.connections(), h.count("VRFY postwhere"))
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -14,16 +12,15 @@ import (
 	"postwhere/policy"
 )
 
-// What one connection is used for before it is given up. Each no is an error to
-// the host: Postfix answers slower after 10 of them and hangs up after 20,
-// Sendmail slows down from the 6th VRFY, Exim ends at the 11th. These are borne
-// by every host known.
+// How long a connection is kept. What a host says over it is as old as the
+// connection: Postfix reads its tables when a session begins.
 const (
-	budgetVRFY = 5
-	budgetRCPT = 8 // with the VRFYs: they count alike where refusals are counted
-	maxIdle    = 30 * time.Second
-	maxAge     = 5 * time.Minute
-	quitTime   = 2 * time.Second
+	maxIdle  = 30 * time.Second
+	maxAge   = time.Minute
+	quitTime = 2 * time.Second
+	// staleIdle is how long a connection has to rest before its end says nothing of
+	// how much it has been used for (Postfix under stress: smtpd_timeout 10 s).
+	staleIdle = 3 * time.Second
 )
 
 // session is a dialogue with a host over one connection. It is used by one
@@ -33,56 +30,21 @@ type session struct {
 	wire     *wire
 	client   *smtp.Client
 	greeting string // without what changes from one to the next
-	utf8     bool   // SMTPUTF8 is offered
 	born     time.Time
 
-	vrfys, rcpts int
-	mail         bool  // a MAIL transaction is open
-	mailUTF8     bool  // it was opened with SMTPUTF8
-	kept         bool  // it was opened for an earlier question
-	spoilt       bool  // not to be kept any more
-	over         error // why nothing more can be asked, nil: it can
-}
+	utf8, pipelining bool // what the host offers: SMTPUTF8, PIPELINING
 
-// errGreeting: the host would not talk to us at all.
-var errGreeting = errors.New("the host refuses us")
+	used     used
+	heard    time.Time // when it last said something
+	mail     bool      // a MAIL transaction is open
+	mailUTF8 bool      // it was opened with SMTPUTF8
+	kept     bool      // it was opened for an earlier question
+	spoilt   bool      // not to be kept any more
+	over     error     // why nothing more can be asked, nil: it can
+}
 
 // errUsedUp: the question was not put; another connection can carry it.
 var errUsedUp = errors.New("the connection is used up")
-
-// dial connects to the host and introduces us. The error tells how far it came.
-func dial(ctx context.Context, cfg *Config, trace func(bool, string)) (*session, error) {
-	open := cfg.dial
-	if open == nil {
-		open = (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext
-	}
-	conn, err := open(ctx, cfg.Endpoint.Network, cfg.Endpoint.Address)
-	if err != nil {
-		return nil, err
-	}
-	s := &session{cfg: cfg, wire: newWire(conn), born: time.Now()}
-	s.wire.trace = trace
-	defer s.wire.within(ctx, cfg.ReplyTimeout)()
-	if cfg.Endpoint.LMTP {
-		s.client = smtp.NewClientLMTP(s.wire)
-	} else {
-		s.client = smtp.NewClient(s.wire)
-	}
-	if err := s.client.Hello(cfg.Helo); err != nil {
-		_ = conn.Close()
-		var said *smtp.SMTPError
-		if errors.As(err, &said) {
-			return nil, fmt.Errorf("%w: %s", errGreeting, printable(said.Error()))
-		}
-		if isEnd(err) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errOutOfStep) {
-			return nil, fmt.Errorf("no greeting: %w", err)
-		}
-		return nil, fmt.Errorf("no greeting: %s", printable(err.Error()))
-	}
-	s.greeting = steadyGreeting(s.wire.greeting)
-	s.utf8, _ = s.client.Extension("SMTPUTF8")
-	return s, nil
-}
 
 // errNoUTF8: the address needs SMTPUTF8 (RFC 6531), which the host lacks.
 var errNoUTF8 = errors.New("the host does not offer SMTPUTF8, which this address needs")
@@ -98,22 +60,36 @@ func (e refusedSender) Error() string {
 // that is about the connection, nothing more can be asked. address is in the form
 // of the dialogue, and cannot break it.
 func (s *session) ask(ctx context.Context, method Method, address string) (policy.Reply, error) {
-	switch {
-	case s.over != nil:
+	if s.over != nil {
 		return policy.Reply{}, s.over
-	case !s.room(method, 1):
-		return policy.Reply{}, errUsedUp
 	}
+	began := time.Now()
 	reply, err := s.put(ctx, method, address)
 	if errors.Is(err, errNoUTF8) || errors.Is(err, errUsedUp) {
 		return reply, err
+	}
+	s.learn(method, reply, err, began)
+	return reply, err
+}
+
+// learn notes what the reply to a question says of the connection, and of what
+// the host's connections bear.
+func (s *session) learn(method Method, reply policy.Reply, err error, began time.Time) {
+	now := time.Now()
+	idle := began.Sub(s.heard)
+	s.heard = now
+	if reply.Code/100 == 5 {
+		s.used.refusals++
 	}
 	s.over = err
 	if wearsOut(reply) {
 		s.over = fmt.Errorf("%w: it said %q", errUsedUp, reply)
 	}
-	s.spoilt = s.spoilt || s.over != nil || reply.Code/100 == 4
-	return reply, err
+	late := err == nil && s.cfg.learnt.pace.note(now.Sub(began), reply.Code/100 == 5, s.asked() <= 2)
+	if late || s.over != nil && !s.first() && idle < staleIdle && (err == nil || isEnd(err)) {
+		s.cfg.learnt.budget.wore(method, s.used, now)
+	}
+	s.spoilt = s.spoilt || late || s.over != nil || reply.Code/100 == 4
 }
 
 func (s *session) put(ctx context.Context, method Method, address string) (policy.Reply, error) {
@@ -129,7 +105,7 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 		return policy.Reply{}, errUsedUp // the transaction takes no such recipient
 	}
 	if method == VRFY {
-		s.vrfys++
+		s.used.vrfys++
 		return s.wire.command("VRFY " + address + parameter)
 	}
 	if !s.mail {
@@ -142,7 +118,7 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 		}
 		s.mail, s.mailUTF8 = true, parameter != ""
 	}
-	s.rcpts++
+	s.used.rcpts++
 	return s.wire.command("RCPT TO:<" + address + ">")
 }
 
@@ -151,12 +127,11 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 func (s *session) fits(a policy.Address) bool { return !s.mail || s.mailUTF8 || a.IsASCII() }
 
 // asked is how many questions the session has carried.
-func (s *session) asked() int { return s.vrfys + s.rcpts }
+func (s *session) asked() int { return s.used.vrfys + s.used.rcpts }
 
 // room tells whether the session can carry so many more questions.
 func (s *session) room(method Method, questions int) bool {
-	return s.over == nil && s.asked()+questions <= budgetRCPT &&
-		(method != VRFY || s.vrfys+questions <= budgetVRFY)
+	return s.over == nil && s.cfg.learnt.budget.left(method, s.used) >= questions
 }
 
 // first tells whether the last question was the first that the connection
@@ -169,19 +144,22 @@ func (s *session) spent() bool {
 	return s.spoilt || !s.room(VRFY, 1) || time.Since(s.born) > maxAge
 }
 
-// quit ends the session politely, or soon.
-func (s *session) quit() {
-	if s.spoilt {
-		_ = s.wire.Conn.SetDeadline(time.Now().Add(quitTime / 4))
-		_, _ = s.wire.Conn.Write([]byte("QUIT\r\n"))
-		_ = s.wire.Conn.Close()
-		return
-	}
+// leave says QUIT. What the host says to it is heard by end.
+func (s *session) leave() {
 	s.wire.trace = nil
 	_ = s.wire.Conn.SetDeadline(time.Now().Add(quitTime))
-	if s.client.Quit() != nil {
-		_ = s.wire.Conn.Close()
+	if _, err := s.wire.Conn.Write([]byte("QUIT\r\n")); err != nil {
+		s.spoilt = true
 	}
+}
+
+// end hears the host's farewell, unless the session ended in discord, and closes
+// the connection.
+func (s *session) end() {
+	if !s.spoilt {
+		_, _ = readReply(s.wire.in)
+	}
+	_ = s.wire.Conn.Close()
 }
 
 func isASCII(s string) bool {

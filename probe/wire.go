@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -23,10 +24,13 @@ import (
 // that belongs to a question, and the trace.
 type wire struct {
 	net.Conn
+	socket   net.Conn // under TLS; Conn itself without
 	in       *bufio.Reader
 	greeting string // the first line that was read
 	heard    int    // octets that go-smtp has read
 	trace    func(sent bool, line string)
+	secret   bool   // what is sent is not for the trace
+	again    string // the greeting, for go-smtp to read once more
 	partial  []byte // what was read of a line that the trace has not shown
 }
 
@@ -34,8 +38,18 @@ type wire struct {
 var errOutOfStep = errors.New("the host said something that it was not asked")
 
 func newWire(conn net.Conn) *wire {
-	return &wire{Conn: conn, in: bufio.NewReaderSize(conn, 4096)}
+	return &wire{Conn: conn, socket: conn, in: bufio.NewReaderSize(conn, 4096)}
 }
+
+// secure puts TLS, which has been agreed on, on the connection.
+func (w *wire) secure(conn net.Conn) {
+	w.Conn = conn
+	w.in.Reset(conn)
+}
+
+// repeatGreeting lets go-smtp read the greeting once more: after STARTTLS there
+// is none, but a new client waits for it.
+func (w *wire) repeatGreeting() { w.again = w.greeting + "\r\n" }
 
 // SetDeadline does nothing: go-smtp sets and clears one for each command, while
 // ours come from the context of the question (see within).
@@ -46,6 +60,11 @@ func (w *wire) SetDeadline(time.Time) error { return nil }
 func (w *wire) Read(p []byte) (int, error) {
 	if w.heard > maxReplyLine*maxReplyLines { // go-smtp would read on until its memory is full
 		return 0, fmt.Errorf("%w: more than %d octets", errReply, w.heard)
+	}
+	if w.again != "" {
+		n := copy(p, w.again)
+		w.again = w.again[n:]
+		return n, nil
 	}
 	if _, err := w.in.Peek(1); err != nil {
 		return 0, err
@@ -84,10 +103,13 @@ func (w *wire) show(read []byte) {
 // Write sends a line, for go-smtp too. The stream must be in step: what is there
 // unread would be taken for the reply to it.
 func (w *wire) Write(p []byte) (int, error) {
-	if err := w.look(); err != nil {
+	if err := w.inStep(); err != nil {
 		return 0, err
 	}
-	if w.trace != nil {
+	switch {
+	case w.trace != nil && w.secret:
+		w.trace(true, "(secret)")
+	case w.trace != nil:
 		w.trace(true, printable(string(bytes.TrimRight(p, "\r\n"))))
 	}
 	return w.Conn.Write(p)
@@ -109,7 +131,7 @@ func (w *wire) command(line string) (policy.Reply, error) {
 	if w.trace != nil {
 		w.trace(false, reply.String())
 	}
-	if errors.Is(w.look(), errOutOfStep) && !w.isGoodbye() {
+	if errors.Is(w.inStep(), errOutOfStep) && !w.isGoodbye() {
 		return policy.Reply{}, errOutOfStep
 	}
 	return reply, nil
@@ -122,6 +144,18 @@ func (w *wire) isGoodbye() bool {
 	_, _ = w.in.Peek(1) // fills the buffer
 	said, _ := w.in.Peek(min(w.in.Buffered(), 3))
 	return string(said) == "421"
+}
+
+// inStep is look for the midst of a dialogue. Under TLS what waits in the socket
+// may be a session ticket, so only what is decrypted already counts.
+func (w *wire) inStep() error {
+	if w.Conn != w.socket {
+		if w.in.Buffered() > 0 {
+			return errOutOfStep
+		}
+		return nil
+	}
+	return w.look()
 }
 
 // within bounds all reading and writing by ctx and by a timeout, until the
@@ -158,7 +192,7 @@ func (w *wire) look() error {
 	if w.in.Buffered() > 0 {
 		return errOutOfStep
 	}
-	sc, ok := w.Conn.(syscall.Conn)
+	sc, ok := w.socket.(syscall.Conn)
 	if !ok {
 		return nil
 	}
@@ -180,8 +214,24 @@ func (w *wire) look() error {
 		return peeked
 	case n == 0:
 		return io.EOF
+	case w.Conn != w.socket:
+		return w.lookThroughTLS()
 	}
 	return errOutOfStep
+}
+
+// lookThroughTLS reads what is in the socket of a connection that nobody uses: it
+// is a session ticket, or something that we have not asked for.
+func (w *wire) lookThroughTLS() error {
+	_ = w.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := w.in.Peek(1)
+	switch {
+	case err == nil:
+		return errOutOfStep
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
+	}
+	return err
 }
 
 // isEnd tells whether an error is the host's hanging up.

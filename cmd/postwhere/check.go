@@ -47,7 +47,7 @@ func (k *checkup) fail(what, format string, args ...any) {
 }
 
 func (k *checkup) say(grade, what, format string, args ...any) {
-	fmt.Fprintf(k.out, "%s  %s: %s\n", grade, what, fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(k.out, "%s  %s: %s\n", grade, what, fmt.Sprintf(format, args...))
 }
 
 func (k *checkup) run(ctx context.Context) error {

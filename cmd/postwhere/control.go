@@ -101,12 +101,13 @@ func (c *controlClient) query(ctx context.Context, address string) (reported, er
 	case err != nil:
 		return r, err
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
 		return r, fmt.Errorf("the daemon says %s: %s", response.Status, printable(strings.TrimSpace(string(text))))
 	}
-	return r, json.NewDecoder(response.Body).Decode(&r)
+	err = json.NewDecoder(response.Body).Decode(&r)
+	return r, err
 }
 
 func (c *controlClient) close() { c.http.CloseIdleConnections() }

@@ -27,14 +27,18 @@ type daemon struct {
 	memory  *cache.Cache
 	bound   config.Cache // what memory was made for
 	doors   map[doorKey]*door
-	leaving sync.WaitGroup // worlds that end
+	leaving sync.WaitGroup // worlds and listeners that end, and listeners that serve
+	ctx     context.Context
+	cutOff  context.CancelFunc // ends ctx, and what is leaving with it
 
 	mu    sync.RWMutex
 	world *world
 }
 
 func newDaemon(m *maillog) *daemon {
-	return &daemon{observe: m.decision, log: m.program(), doors: make(map[doorKey]*door)}
+	d := &daemon{observe: m.decision, log: m.program(), doors: make(map[doorKey]*door)}
+	d.ctx, d.cutOff = context.WithCancel(context.Background())
+	return d
 }
 
 // Search answers the faces from the world of the day.
@@ -93,7 +97,7 @@ func (d *daemon) adopt(cfg *config.Config) error {
 	d.switchDoors(cfg, opened)
 	if old != nil {
 		d.leaving.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+			ctx, cancel := context.WithTimeout(d.ctx, drainTime)
 			defer cancel()
 			old.close(ctx)
 		})
@@ -114,6 +118,7 @@ func (d *daemon) tellWhatWaits(old, now *config.Config) {
 // shutdown drains: no new connections, the requests under way are answered, the
 // hosts are taken leave of. It returns when all is done, or soon after ctx ends.
 func (d *daemon) shutdown(ctx context.Context) error {
+	defer context.AfterFunc(ctx, d.cutOff)()
 	var mu sync.Mutex
 	var failed []error
 	var draining sync.WaitGroup
@@ -132,5 +137,6 @@ func (d *daemon) shutdown(ctx context.Context) error {
 		d.world.close(ctx)
 	}
 	d.leaving.Wait()
+	d.cutOff()
 	return errors.Join(failed...)
 }

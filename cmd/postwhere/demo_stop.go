@@ -25,13 +25,10 @@ type stop struct {
 func (t *tour) look(ctx context.Context, s stop) error {
 	t.steps++
 	t.say("%2d. RCPT TO:<%s>   (%s)", t.steps, s.rcpt, s.title)
-	action, err := t.askPolicy(ctx, s.rcpt)
+	action, f, err := t.askAsSender(ctx, s)
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	f := t.last
-	t.mu.Unlock()
 	t.showAnswers(f)
 	transport, err := t.askSocketmap(ctx, "transport", s.rcpt)
 	if err != nil {
@@ -45,6 +42,22 @@ func (t *tour) look(ctx context.Context, s stop) error {
 	}
 	t.say("")
 	return nil
+}
+
+// askAsSender asks once, or again and again as a sender does who was told to:
+// a host that was down is tried in the background, and is up a moment later.
+func (t *tour) askAsSender(ctx context.Context, s stop) (action string, f policy.Finding, err error) {
+	for deadline := time.Now().Add(senderPatience); ; time.Sleep(unsureTime) {
+		if action, err = t.askPolicy(ctx, s.rcpt); err != nil {
+			return "", f, err
+		}
+		t.mu.Lock()
+		f = t.last
+		t.mu.Unlock()
+		if f.Verdict == s.verdict || f.Verdict != policy.Defer || time.Now().After(deadline) {
+			return action, f, ctx.Err()
+		}
+	}
 }
 
 // showAnswers shows what each host said, in its own words.
@@ -115,7 +128,7 @@ func (t *tour) exchange(ctx context.Context, face, request string, read func(*bu
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // it has served
+	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (d *daemon) switchDoors(cfg *config.Config, opened []*door) {
 			_ = old.listener.Close() // at once: the next configuration may want the address
 			d.log.Info("no longer listening", "face", key.face, "on", old.listener.Addr().String())
 			d.leaving.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+				ctx, cancel := context.WithTimeout(d.ctx, drainTime)
 				defer cancel()
 				_ = old.shutdown(ctx)
 			})
@@ -162,7 +162,8 @@ func listen(at config.Listener) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	l, err := net.Listen(at.Network, at.Address)
+	var lc net.ListenConfig
+	l, err := lc.Listen(context.Background(), at.Network, at.Address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use: does another postwhere run, or another program there? (%w)", at.Address, err)
@@ -204,7 +205,8 @@ func removeDeadSocket(path string) error {
 	case info.Mode().Type() != os.ModeSocket:
 		return fmt.Errorf("%s is there and is no socket: remove it or name another path", path)
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	dialer := net.Dialer{Timeout: time.Second}
+	c, err := dialer.DialContext(context.Background(), "unix", path)
 	switch {
 	case err == nil:
 		_ = c.Close()

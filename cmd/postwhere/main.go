@@ -60,8 +60,8 @@ func usage(format string, args ...any) error {
 }
 
 // run is the program without the process around it. It returns the exit status.
-func run(ctx context.Context, args []string, io streams) int {
-	root := rootCommand(io)
+func run(ctx context.Context, args []string, std streams) int {
+	root := rootCommand(std)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -73,9 +73,14 @@ func run(ctx context.Context, args []string, io streams) int {
 		status = e.status
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintf(io.err, "postwhere: %s\n", text)
+		complain(std.err, "%s", text)
 	}
 	return status
+}
+
+// complain tells the user something that is no result.
+func complain(to io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(to, "postwhere: "+format+"\n", args...)
 }
 
 // common is what every command shares.

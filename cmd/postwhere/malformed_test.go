@@ -14,7 +14,11 @@ import (
 // everyFace is a daemon that serves all faces, by Unix sockets in dir.
 func everyFace(t *testing.T) (dir string, d *daemon, r *recorder) {
 	t.Helper()
-	mail1 := startOddHost(t, having("anna@example.com"))
+	return everyFaceOf(t, startOddHost(t, having("anna@example.com")))
+}
+
+func everyFaceOf(t *testing.T, mail1 *oddHost) (dir string, d *daemon, r *recorder) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "postwhere") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +43,17 @@ probe = %[2]q
 
 func dialUnix(t *testing.T, path string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("unix", path)
+	return dialPatiently(t, "unix", path)
+}
+
+func dialTCP(t *testing.T, address string) net.Conn {
+	t.Helper()
+	return dialPatiently(t, "tcp", address)
+}
+
+func dialPatiently(t *testing.T, network, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -105,7 +106,7 @@ func (q *query) lines(ctx context.Context) error {
 // one asks about one address and prints the result.
 func (q *query) one(ctx context.Context, address string) error {
 	if _, err := policy.ParseAddress(address); errors.Is(err, policy.ErrNoAddress) {
-		fmt.Fprintf(q.err, "postwhere: %v\n", err)
+		complain(q.err, "%v", err)
 		q.worst = max(q.worst, exitUsage)
 		return nil
 	}
@@ -115,7 +116,7 @@ func (q *query) one(ctx context.Context, address string) error {
 	}
 	q.worst = max(q.worst, r.status())
 	if r.Verdict == policy.Defer.String() {
-		fmt.Fprintf(q.err, "postwhere: %s: %s\n", address, r.Why)
+		complain(q.err, "%s: %s", address, r.Why)
 	}
 	if q.json {
 		out := json.NewEncoder(q.out)
@@ -125,11 +126,12 @@ func (q *query) one(ctx context.Context, address string) error {
 			Trace []traceLine `json:"trace,omitempty"`
 		}{r.result, dialogue})
 	}
-	fmt.Fprintln(q.out, r.line())
+	text := r.line() + "\n"
 	for _, l := range dialogue {
-		fmt.Fprintln(q.out, l)
+		text += l.String() + "\n"
 	}
-	return nil
+	_, err = io.WriteString(q.out, text)
+	return err
 }
 
 // ask asks the daemon, or the hosts where there is none.
@@ -140,7 +142,7 @@ func (q *query) ask(ctx context.Context, address string) (reported, []traceLine,
 			return r, nil, nil
 		}
 		if !errors.Is(err, errNoDaemon) {
-			fmt.Fprintf(q.err, "postwhere: the daemon cannot be asked (%v), asking the hosts\n", err)
+			complain(q.err, "the daemon cannot be asked (%v), asking the hosts", err)
 		}
 		q.daemon = nil
 	}
@@ -179,7 +181,7 @@ func (q *query) askTracing(ctx context.Context, address string) (reported, []tra
 func (q *query) search(ctx context.Context, w *world, address string) (policy.Finding, error) {
 	a, _ := policy.ParseAddress(address)
 	if err := w.resolveMX(ctx, a.Domain()); err != nil {
-		fmt.Fprintf(q.err, "postwhere: %v\n", err) // and so the verdict is defer
+		complain(q.err, "%v", err) // and so the verdict is defer
 	}
 	return w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query"})
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +109,9 @@ func TestReloadKeepsOwnersAndForgetsStrangers(t *testing.T) {
 	reloads(t, d, text)
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
+	if got, want := mail1.asked(), []string{"anna@example.com", "nobody@example.com", "nobody@example.com"}; !slices.Equal(got, want) {
+		t.Errorf("mail1 was asked about %v, want %v", got, want)
+	}
 }
 
 // What memory is made for has changed, so it begins anew: empty, and with what
@@ -141,6 +146,28 @@ func TestNoOfAHostFromBeforeTheReloadRefusesNothing(t *testing.T) {
 		t.Errorf("the search from before: %v because %q", f.Verdict, f.Why)
 	}
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+}
+
+// A look-up is made of two searches, and the reload comes between them.
+func TestLookUpThatAReloadInterruptsIsFinished(t *testing.T) {
+	g := newGate()
+	mail1 := startOddHost(t, g.before(having("anna+list@example.com")))
+	text := strings.Replace(siteText(mail1), "[host", "recipient_delimiter = \"+\"\n[host", 1)
+	d, _ := startDaemon(t, text)
+	finished := make(chan policy.Finding)
+	go func() {
+		f, _ := d.Search(context.Background(), policy.Request{Recipient: "anna+list@example.com"})
+		finished <- f
+	}()
+	<-g.reached // about anna
+	reloads(t, d, text)
+	for range 1000 {
+		runtime.Gosched() // so that the old world gets to end, as far as it may
+	}
+	g.pass()
+	if f := <-finished; f.Verdict != policy.Deliver {
+		t.Errorf("%v because %q", f.Verdict, f.Why)
+	}
 }
 
 func TestReloadThatFailsLeavesEverythingAsItWas(t *testing.T) {

@@ -133,13 +133,14 @@ func (c *Config) HostOf(name string) (Host, error) {
 	if known := c.Host[name]; known != nil {
 		h = *known
 	}
-	return h, h.complete(name)
+	err := h.complete(name)
+	return h, err
 }
 
 // transportValue is transport(5)'s transport:nexthop, without what would break a
 // line of a table; hostName is what may stand in front of an optional port.
 var (
-	transportValue = regexp.MustCompile(`^[!-9;-~]*:[!-~]*$`)
+	transportValue = regexp.MustCompile(`^[\x21-\x39\x3b-\x7e]*:[\x21-\x7e]*$`)
 	hostName       = regexp.MustCompile(`^[A-Za-z0-9_.-]+$|^[0-9A-Fa-f:.]+$`)
 )
 

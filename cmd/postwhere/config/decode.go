@@ -73,11 +73,10 @@ func wanted(goType string) string {
 // lets them through: to it the number 10 is a time of ten nanoseconds.
 func misfitsIn(text string) error {
 	var tree map[string]any
-	if toml.Unmarshal([]byte(text), &tree) != nil {
-		return nil // which the decoder has complained of
-	}
 	var wrong problems
-	wrong.misfits("", tree, reflect.TypeFor[Config]())
+	if toml.Unmarshal([]byte(text), &tree) == nil { // else the decoder has complained
+		wrong.misfits("", tree, reflect.TypeFor[Config]())
+	}
 	return errors.Join(wrong...)
 }
 

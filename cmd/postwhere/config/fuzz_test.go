@@ -39,6 +39,7 @@ func FuzzParse(f *testing.F) {
 
 // fitToRunBy checks what the rest of the program relies on.
 func fitToRunBy(t *testing.T, c *Config) {
+	t.Helper()
 	for _, d := range []Duration{
 		c.Search.Deadline, c.Search.MapWait, c.Probe.ConnectTimeout, c.Probe.ReplyTimeout, c.Limits.RequestTimeout,
 		c.MX.Refresh, c.Cache.NoExpire, c.Cache.OwnerRefresh, c.Cache.OwnerExpire, c.Cache.UnsureExpire,
@@ -74,6 +75,7 @@ func fitToRunBy(t *testing.T, c *Config) {
 }
 
 func fitHost(t *testing.T, c *Config, name string) {
+	t.Helper()
 	h, err := c.HostOf(name)
 	if err != nil {
 		t.Error(err)

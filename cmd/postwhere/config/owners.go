@@ -48,7 +48,7 @@ func (d *Domain) readOwners(dir string, wrong *problems) {
 		wrong.add("domain %s: owners: %w", d.Name[0], err)
 		return
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	d.owners = d.parseOwners(path, f, wrong)
 }
 

@@ -128,12 +128,12 @@ func (l Listener) String() string {
 // SMTPReply is a reply to be given to a client.
 type SMTPReply struct{ policy.Reply }
 
-var smtpReply = regexp.MustCompile(`^([45]\d\d) ([45]\.(?:0|[1-9]\d{0,2})\.(?:0|[1-9]\d{0,2})) ([ -~]{1,400})$`)
+var smtpReply = regexp.MustCompile(`^([45]\d\d) ([45]\.(?:0|[1-9]\d{0,2})\.(?:0|[1-9]\d{0,2})) ([\x20-\x7e]{1,400})$`)
 
 // UnmarshalText reads "CODE ENHANCED-CODE TEXT", all three, in one line.
 func (r *SMTPReply) UnmarshalText(text []byte) error {
 	m := smtpReply.FindStringSubmatch(string(text))
-	if m == nil || m[1][0] != m[2][0] || strings.TrimSpace(m[3]) == "" {
+	if len(m) == 0 || m[1][0] != m[2][0] || strings.TrimSpace(m[3]) == "" {
 		return fmt.Errorf("reply %q: want code, enhanced code and text in one line: \"550 5.1.1 User unknown\"", text)
 	}
 	code, err := strconv.Atoi(m[1])

@@ -3,6 +3,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,10 @@ func NewMailHost(name string, mailboxes ...string) (*MailHost, error) {
 	for _, m := range mailboxes {
 		h.mailboxes[strings.ToLower(m)] = 0
 	}
-	return h, h.Start()
+	if err := h.Start(); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // Address returns where it listens, host:port; it stays the same over Stop and
@@ -43,7 +47,8 @@ func (h *MailHost) Address() string { return h.address }
 
 // Start lets a stopped mail host listen again.
 func (h *MailHost) Start() error {
-	l, err := net.Listen("tcp", h.address)
+	var lc net.ListenConfig
+	l, err := lc.Listen(context.Background(), "tcp", h.address)
 	if err != nil {
 		return fmt.Errorf("mail host %s: %w", h.Name, err)
 	}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
+)
+
+// searcherFunc makes a searcher of a function.
+type searcherFunc func(ctx context.Context, r policy.Request) (policy.Finding, error)
+
+func (f searcherFunc) Search(ctx context.Context, r policy.Request) (policy.Finding, error) {
+	return f(ctx, r)
+}
+
+// serveControl serves a control socket until the test ends, and returns a client.
+func serveControl(t *testing.T, f searcherFunc) *controlClient {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newControlServer(f, slog.New(slog.NewTextHandler(testWriter{t}, nil)))
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	return clientOf(t, path)
+}
+
+func clientOf(t *testing.T, path string) *controlClient {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Listen.Control = []config.Listener{{Network: "unix", Address: path}}
+	c := newControlClient(cfg)
+	t.Cleanup(c.close)
+	return c
+}
+
+func TestControlCarriesTheAddressAsItIs(t *testing.T) {
+	for _, address := range []string{"anna@example.com", `"a b&c=d"@example.com`, "a+b%20c#d@example.com", "jörg@bücher.example", "x?y;z@example.com"} {
+		c := serveControl(t, func(_ context.Context, r policy.Request) (policy.Finding, error) {
+			if r.Recipient != address || r.Face != "control" {
+				t.Errorf("asked for %q by %q", r.Recipient, r.Face)
+			}
+			return policy.Finding{Why: "because"}, nil
+		})
+		r, err := c.query(t.Context(), address)
+		if err != nil || r.Address != address || r.Verdict != "defer" || r.Why != "because" {
+			t.Errorf("%q: %+v, %v", address, r, err)
+		}
+	}
+}
+
+func TestControlTellsAFault(t *testing.T) {
+	c := serveControl(t, func(context.Context, policy.Request) (policy.Finding, error) {
+		return policy.Finding{}, errors.New("internal fault: oops")
+	})
+	_, err := c.query(t.Context(), "anna@example.com")
+	if want := "the daemon says 500 Internal Server Error: internal fault: oops"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestControlWithoutADaemon(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(dir, "dead"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = l.Close()
+	for _, name := range []string{"missing", "dead", "none/missing"} {
+		if _, err := clientOf(t, filepath.Join(dir, name)).query(t.Context(), "anna@example.com"); !errors.Is(err, errNoDaemon) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if newControlClient(&config.Config{}) != nil {
+		t.Error("a client of nobody")
+	}
+}
+
+// A daemon that was stopped, or hangs, does not hold up who asks it for ever.
+func TestControlDoesNotWaitForADaemonThatIsSilent(t *testing.T) {
+	c := serveControl(t, func(ctx context.Context, _ policy.Request) (policy.Finding, error) {
+		<-ctx.Done()
+		return policy.Finding{}, ctx.Err()
+	})
+	c.patience = 1
+	_, err := c.query(t.Context(), "anna@example.com")
+	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNoDaemon) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What a daemon must not be made to do by what is asked.
+func TestControlAnswersNothingButItsQuestions(t *testing.T) {
+	dir, _, _ := everyFace(t)
+	for request, want := range map[string]string{
+		"POST /query?address=anna@example.com": "HTTP/1.1 405 ",
+		"GET /":                                "HTTP/1.1 404 ",
+		"GET /query/../etc":                    "HTTP/1.1 ",
+		"GET /query":                           "HTTP/1.1 200 ",
+	} {
+		conn := dialUnix(t, dir+"/control")
+		if _, err := conn.Write([]byte(request + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		reply := make([]byte, len(want))
+		if _, err := conn.Read(reply); err != nil || !strings.HasPrefix(string(reply), want) {
+			t.Errorf("%s: %q, %v", request, reply, err)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/sony/gobreaker/v2"
+)
+
+// How often a host that is down is tried: soon at first, for it may just have
+// been started again, and then with patience.
+const (
+	firstTry = 100 * time.Millisecond
+	lastTry  = 5 * time.Second
+)
+
+// errDown: the host is known to be down. Nobody waits for it.
+var errDown = errors.New("cannot be reached")
+
+// errBusy: the host has as many connections as it wants. It is not down.
+var errBusy = errors.New("the host wants no more connections")
+
+// health is the breaker of one host. A connection that could not be opened opens
+// it: from then on who asks is told at once, and the host is tried in the
+// background until it answers. It may be used concurrently; close ends it.
+type health struct {
+	breaker *gobreaker.CircuitBreaker[*session]
+	outage  atomic.Pointer[outage]
+	why     atomic.Pointer[error] // why the last connection could not be opened
+	log     *slog.Logger
+	revive  func(context.Context) error // opens a connection that is kept
+
+	ctx    context.Context
+	stop   context.CancelFunc
+	trying sync.WaitGroup
+}
+
+// outage is what is known of a host that is down.
+type outage struct {
+	since time.Time
+	why   error
+}
+
+// newHealth returns the health of a host that is taken to be up. revive opens a
+// connection through open, and keeps it.
+func newHealth(log *slog.Logger, revive func(context.Context) error) *health {
+	h := &health{log: log, revive: revive}
+	h.ctx, h.stop = context.WithCancel(context.Background())
+	h.breaker = gobreaker.NewCircuitBreaker[*session](gobreaker.Settings{
+		Timeout:       firstTry / 2, // half open when the background tries
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures > 0 },
+		IsExcluded:    func(err error) bool { return errors.Is(err, errBusy) || errors.Is(err, context.Canceled) },
+		OnStateChange: h.changed,
+	})
+	return h
+}
+
+type revivingKey struct{}
+
+// open opens a connection by dial, unless the host is known to be down.
+func (h *health) open(ctx context.Context, dial func() (*session, error)) (*session, error) {
+	if err := h.err(); err != nil && ctx.Value(revivingKey{}) == nil {
+		return nil, err
+	}
+	s, err := h.breaker.Execute(func() (*session, error) {
+		s, err := dial()
+		if err != nil {
+			h.why.Store(&err)
+		}
+		return s, err
+	})
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		if down := h.err(); down != nil {
+			err = down
+		}
+	}
+	return s, err
+}
+
+// err returns why the host is not asked, nil if it is.
+func (h *health) err() error {
+	o := h.outage.Load()
+	if o == nil {
+		return nil
+	}
+	return fmt.Errorf("%w since %s: %w", errDown, o.since.Format(time.TimeOnly), o.why)
+}
+
+// changed is called with the breaker's lock held.
+func (h *health) changed(_ string, from, to gobreaker.State) {
+	switch {
+	case to == gobreaker.StateClosed:
+		o := h.outage.Swap(nil)
+		h.log.Info("host is up again", "down_for", time.Since(o.since).Round(time.Millisecond).String())
+	case from == gobreaker.StateClosed:
+		o := &outage{since: time.Now(), why: *h.why.Load()}
+		h.outage.Store(o)
+		h.log.Warn("host is down: it is tried again in the background", "why", o.why.Error())
+		h.trying.Go(h.keepTrying)
+	}
+}
+
+// keepTrying tries the host until a connection can be opened.
+func (h *health) keepTrying() {
+	pace := backoff.NewExponentialBackOff()
+	pace.InitialInterval, pace.MaxInterval = firstTry, lastTry
+	for h.err() != nil {
+		timer := time.NewTimer(pace.NextBackOff())
+		select {
+		case <-timer.C:
+		case <-h.ctx.Done():
+			timer.Stop()
+			return
+		}
+		_ = h.revive(context.WithValue(h.ctx, revivingKey{}, true)) // it shows in err
+	}
+}
+
+// close ends the trying.
+func (h *health) close() {
+	h.stop()
+	h.trying.Wait()
+}

@@ -1,0 +1,228 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/puddle/v2"
+
+	"postwhere/policy"
+)
+
+// pipe carries the questions of many askers over one connection to a host that is
+// far away: RCPT TO of one MAIL transaction, put without waiting for the replies
+// (PIPELINING, RFC 2920). So each takes one round trip, however many there are.
+// A reply is known by its place. That is relied on only where a refusal repeats
+// the address: one about another address shows that the stream is out of step.
+type pipe struct {
+	p    *Prober
+	held *puddle.Resource[*session]
+	s    *session
+
+	mu   sync.Mutex
+	put  []*pending // without a reply yet, in order
+	over bool       // takes no more questions
+}
+
+// pending is a command that waits for its reply.
+type pending struct {
+	address string // "": MAIL
+	began   time.Time
+	reply   chan pipeReply
+}
+
+type pipeReply struct {
+	reply policy.Reply
+	at    time.Time // what the host says is as old as the connection
+	err   error
+}
+
+// crowded tells whether questions are better put together: the host is far away
+// and more are asking than it has connections to spare.
+func (p *Prober) crowded(a policy.Address) bool {
+	return int(p.asking.Load()) > max(p.cfg.Connections/2, 1) && a.IsASCII() &&
+		p.cfg.Method != VRFY && p.cfg.learnt.pace.isFar()
+}
+
+// askInPipe puts a question through a pipe. It tells whether there was one, and
+// whether it held.
+func (p *Prober) askInPipe(ctx context.Context, a policy.Address) (policy.Answer, bool) {
+	answer := policy.Answer{Host: p.cfg.Name, Method: RCPT.String(), At: time.Now()}
+	c, k, waiting := p.findPipe(ctx, a)
+	if waiting == nil {
+		return answer, false
+	}
+	select {
+	case r := <-waiting:
+		if r.err != nil {
+			return answer, false
+		}
+		m := question{method: RCPT, address: a.String(), calibration: c}.read(r.reply)
+		answer.Reply, answer.Says, answer.Weak, answer.Took = r.reply, m.says, m.weak, time.Since(answer.At)
+		switch m.says {
+		case policy.Yes:
+			p.calibrations.sawAcceptance(k, a.String())
+		case policy.No:
+			answer.At = r.at
+		default:
+			answer.Why = fmt.Sprintf("%q: %s", r.reply, m.why)
+		}
+		return answer, true
+	case <-ctx.Done():
+		return policy.UnsureOf(p.cfg.Name, "no answer in time"), true
+	}
+}
+
+// findPipe puts the question into a pipe that has room for it, or into a new one,
+// and returns where its reply will be; nil if the host cannot be asked so.
+func (p *Prober) findPipe(ctx context.Context, a policy.Address) (Calibration, calibrationKey, <-chan pipeReply) {
+	p.mu.Lock()
+	open := slices.Clone(p.pipes)
+	p.mu.Unlock()
+	for _, q := range open {
+		if c, k, ok := p.pipeable(q.s, a.Domain()); ok {
+			if waiting := q.ask(a.String()); waiting != nil {
+				return c, k, waiting
+			}
+		}
+	}
+	held, err := p.acquire(ctx, a, false)
+	if err != nil {
+		return Calibration{}, calibrationKey{}, nil
+	}
+	c, k, ok := p.pipeable(held.Value(), a.Domain())
+	if !ok {
+		p.release(held)
+		return c, k, nil
+	}
+	q := &pipe{p: p, held: held, s: held.Value()}
+	waiting := q.ask(a.String())
+	if waiting == nil {
+		p.release(held)
+		return c, k, nil
+	}
+	p.mu.Lock()
+	p.pipes = append(p.pipes, q)
+	p.mu.Unlock()
+	p.helpers.Go(q.read)
+	p.warmUp()
+	return c, k, waiting
+}
+
+// pipeable tells whether a session's host tells by RCPT, and repeats the address
+// in its refusals, as far as that is known already.
+func (p *Prober) pipeable(s *session, domain string) (Calibration, calibrationKey, bool) {
+	k := calibrationKey{domain: domain, greeting: s.greeting, method: RCPT}
+	c, ok := p.calibrations.peek(k)
+	return c, k, ok && s.pipelining && c.Tells && mentions(c.Refusal, c.Nonsense)
+}
+
+// mentions tells whether a reply repeats an address.
+func mentions(r policy.Reply, address string) bool {
+	return strings.Contains(strings.ToLower(r.Text), strings.ToLower(address))
+}
+
+// ask puts a question, and returns where its reply will be; nil if the pipe has
+// no room for it.
+func (q *pipe) ask(address string) <-chan pipeReply {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over || time.Since(q.s.born) > maxAge {
+		return nil
+	}
+	// Each question that waits for its reply may be refused.
+	expected := q.s.used
+	expected.refusals += len(q.put)
+	if q.s.over != nil || q.s.cfg.learnt.budget.left(RCPT, expected) < 1 {
+		return nil
+	}
+	now := time.Now()
+	lines := "RCPT TO:<" + address + ">\r\n"
+	if !q.s.mail {
+		lines = "MAIL FROM:<" + q.s.cfg.Sender + ">\r\n" + lines
+		q.put = append(q.put, &pending{began: now})
+		q.s.mail = true
+	}
+	one := &pending{address: address, began: now, reply: make(chan pipeReply, 1)}
+	q.put = append(q.put, one)
+	q.s.used.rcpts++
+	_ = q.s.wire.Conn.SetDeadline(now.Add(q.s.cfg.ReplyTimeout))
+	if _, err := q.s.wire.Conn.Write([]byte(lines)); err != nil {
+		q.fail(err)
+	}
+	return one.reply
+}
+
+// read takes the replies, and ends with the last question.
+func (q *pipe) read() {
+	for q.next() {
+	}
+	q.p.mu.Lock()
+	q.p.pipes = slices.DeleteFunc(q.p.pipes, func(other *pipe) bool { return other == q })
+	q.p.mu.Unlock()
+	q.p.release(q.held)
+}
+
+// errPiped: a reply in the pipe was about another address.
+var errPiped = fmt.Errorf("%w: a reply about another address", errOutOfStep)
+
+// next takes one reply, and tells whether there is another question.
+func (q *pipe) next() bool {
+	reply, err := readReply(q.s.wire.in)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over { // writing has failed
+		return false
+	}
+	if err != nil {
+		q.fail(err)
+		return false
+	}
+	one := q.put[0]
+	q.put = q.put[1:]
+	switch {
+	case one.address == "":
+		if reply.Code/100 != 2 {
+			q.fail(refusedSender{reply})
+			return false
+		}
+	case reply.Code/100 == 5 && !mentions(reply, one.address):
+		q.put = append([]*pending{one}, q.put...)
+		q.fail(errPiped)
+		return false
+	default:
+		q.s.learn(RCPT, reply, nil, one.began)
+		if q.s.over != nil {
+			q.put = append([]*pending{one}, q.put...)
+			q.fail(q.s.over)
+			return false
+		}
+		one.reply <- pipeReply{reply: reply, at: q.s.born}
+	}
+	if len(q.put) > 0 {
+		_ = q.s.wire.Conn.SetDeadline(time.Now().Add(q.s.cfg.ReplyTimeout))
+		return true
+	}
+	q.over = true
+	if errors.Is(q.s.wire.inStep(), errOutOfStep) {
+		q.s.spoilt = true
+	}
+	return false
+}
+
+// fail ends the pipe: the questions in it are put in another way. The lock is held.
+func (q *pipe) fail(err error) {
+	q.over = true
+	q.s.over, q.s.spoilt = err, true
+	for _, one := range q.put {
+		if one.reply != nil {
+			one.reply <- pipeReply{err: err}
+		}
+	}
+	q.put = nil
+}

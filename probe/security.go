@@ -1,0 +1,126 @@
+package probe
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// TLSLevel is how a connection is protected, in the words of Postfix's
+// smtp_tls_security_level.
+type TLSLevel uint8
+
+// The levels. May is the zero value: TLS where the host offers it.
+const (
+	TLSMay     TLSLevel = iota // if offered, with whoever answers
+	TLSNone                    // never
+	TLSEncrypt                 // always, with whoever answers
+	TLSVerify                  // always, with the host that its certificate names
+)
+
+var tlsLevels = []string{"may", "none", "encrypt", "verify"}
+
+// String returns the level's name in the configuration.
+func (l TLSLevel) String() string { return tlsLevels[l] }
+
+// UnmarshalText reads the name that String returns.
+func (l *TLSLevel) UnmarshalText(text []byte) error {
+	i := slices.Index(tlsLevels, string(text))
+	if i < 0 {
+		return fmt.Errorf("tls %q: want none, may, encrypt or verify", text)
+	}
+	*l = TLSLevel(i)
+	return nil
+}
+
+// Security says how the connections to a host are protected. The zero value is
+// opportunistic STARTTLS without AUTH.
+type Security struct {
+	Level TLSLevel
+	// Wrapper: TLS from the first octet on, without STARTTLS (port 465).
+	Wrapper bool
+	// Name is what the host's certificate must say at TLSVerify.
+	Name string
+	// Roots are the authorities of TLSVerify; nil: the system's.
+	Roots *x509.CertPool
+	// Fingerprints are the SHA-256 fingerprints of the host's certificate, in hex,
+	// of which one must match at TLSVerify, in place of name and authorities.
+	Fingerprints []string
+	// User and Secret are for AUTH, by PLAIN or LOGIN; User "": no AUTH. The
+	// secret is in no error, log or trace.
+	User, Secret string
+}
+
+// errNoTLS: the host must offer TLS, and does not.
+var errNoTLS = errors.New("the host does not offer STARTTLS, which tls = encrypt and verify want")
+
+// config returns the configuration of a handshake.
+func (s *Security) config() *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.Name, RootCAs: s.Roots, ClientSessionCache: sessions}
+	if s.Level != TLSVerify {
+		// Encryption with whoever answers is better than none; who wants more says verify.
+		c.InsecureSkipVerify = true //nolint:gosec // see above
+		c.MinVersion = tls.VersionTLS10
+	} else if len(s.Fingerprints) > 0 {
+		c.InsecureSkipVerify = true //nolint:gosec // the fingerprint is what is verified
+		c.VerifyConnection = s.verifyFingerprint
+	}
+	return c
+}
+
+// sessions lets connections to one host resume the TLS session of the last.
+var sessions = tls.NewLRUClientSessionCache(256)
+
+func (s *Security) verifyFingerprint(state tls.ConnectionState) error {
+	sum := sha256.Sum256(state.PeerCertificates[0].Raw)
+	got := hex.EncodeToString(sum[:])
+	for _, want := range s.Fingerprints {
+		if strings.EqualFold(strings.ReplaceAll(want, ":", ""), got) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the host's certificate has the fingerprint %s, which is none of tls_fingerprints", got)
+}
+
+// handshake puts TLS on a connection.
+func (s *Security) handshake(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	secure := tls.Client(conn, s.config())
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return secure, nil
+}
+
+// authenticate proves who we are, where the configuration says so.
+func (s *Security) authenticate(client *smtp.Client, w *wire) error {
+	if s.User == "" {
+		return nil
+	}
+	mechanism := sasl.NewPlainClient("", s.User, s.Secret)
+	if !client.SupportsAuth(sasl.Plain) {
+		if !client.SupportsAuth(sasl.Login) {
+			return errors.New("the host offers neither AUTH PLAIN nor LOGIN")
+		}
+		mechanism = sasl.NewLoginClient(s.User, s.Secret)
+	}
+	w.secret = true
+	defer func() { w.secret = false }()
+	if err := client.Auth(mechanism); err != nil {
+		var said *smtp.SMTPError
+		if errors.As(err, &said) {
+			return fmt.Errorf("%w: AUTH: %d %s", errGreeting, said.Code, printable(said.Message))
+		}
+		return fmt.Errorf("AUTH: %w", err)
+	}
+	return nil
+}
