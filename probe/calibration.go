@@ -98,7 +98,7 @@ func (p *Prober) tryNonsense(ctx context.Context, s *session, method Method, dom
 	if err != nil {
 		return c, err
 	}
-	q := question{method: method, address: nonsense}
+	q := question{method: method, address: nonsense, means252: p.cfg.VRFY252}
 	switch {
 	case q.accepts(r) && method == RCPT:
 		c.AcceptsAll = true
@@ -154,7 +154,7 @@ func (p *Prober) tryControl(ctx context.Context, s *session, c Calibration, doma
 	if err != nil {
 		return c, err
 	}
-	c.Accepts = question{method: c.Method, address: control}.accepts(r)
+	c.Accepts = question{method: c.Method, address: control, means252: p.cfg.VRFY252}.accepts(r)
 	c.Unclear = !c.Accepts && !isVague(r) && !isDecisive(r)
 	if !c.Accepts {
 		c.Why = fmt.Sprintf("it refused its control address %s too (%q): its no is not believed until it accepts some address", control, r)

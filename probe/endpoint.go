@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,34 +16,65 @@ const (
 	Auto Method = iota
 	VRFY
 	RCPT
+	Minger
 )
 
+var methods = []string{"auto", "vrfy", "rcpt", "minger"}
+
 // String returns the method's name in the configuration.
-func (m Method) String() string { return [...]string{"auto", "vrfy", "rcpt"}[m] }
+func (m Method) String() string { return methods[m] }
 
 // UnmarshalText reads the name that String returns.
 func (m *Method) UnmarshalText(text []byte) error {
-	for _, known := range []Method{Auto, VRFY, RCPT} {
-		if string(text) == known.String() {
-			*m = known
-			return nil
-		}
+	i := slices.Index(methods, string(text))
+	if i < 0 {
+		return fmt.Errorf("method %q: want auto, vrfy, rcpt or minger", text)
 	}
-	return fmt.Errorf("method %q: want auto, vrfy or rcpt", text)
+	*m = Method(i)
+	return nil
+}
+
+// Meaning252 is what a 252 to VRFY says of a mailbox.
+type Meaning252 uint8
+
+// The meanings. EchoMeansYes is the zero value: so Postfix says that it knows the
+// mailbox, while others say it of all that they will not tell.
+const (
+	EchoMeansYes Meaning252 = iota // yes if it repeats the address, else ask by RCPT
+	AlwaysYes                      // yes, from a host that refuses nonsense
+	NeverYes                       // ask by RCPT
+)
+
+var meanings252 = []string{"auto", "yes", "unsure"}
+
+// String returns the meaning's name in the configuration.
+func (m Meaning252) String() string { return meanings252[m] }
+
+// UnmarshalText reads the name that String returns.
+func (m *Meaning252) UnmarshalText(text []byte) error {
+	i := slices.Index(meanings252, string(text))
+	if i < 0 {
+		return fmt.Errorf("vrfy_252 %q: want auto, yes or unsure", text)
+	}
+	*m = Meaning252(i)
+	return nil
 }
 
 // Endpoint is where a host is asked.
 type Endpoint struct {
 	LMTP    bool   // LMTP (RFC 2033) instead of SMTP
-	Network string // "tcp" or "unix"
+	Network string // "tcp", "unix" or MingerNetwork
 	Address string // host:port, or a path
 }
 
 // String returns the endpoint as ParseEndpoint reads it.
 func (e Endpoint) String() string {
 	protocol, network := "smtp", "inet"
-	if e.LMTP {
+	switch {
+	case e.LMTP:
 		protocol = "lmtp"
+	case e.Network == MingerNetwork:
+		protocol = "minger"
 	}
 	if e.Network == "unix" {
 		network = "unix"
@@ -50,12 +82,18 @@ func (e Endpoint) String() string {
 	return protocol + ":" + network + ":" + e.Address
 }
 
-const unixPrefix = "unix:"
+const (
+	unixPrefix   = "unix:"
+	mingerPrefix = "minger:"
+)
 
 // ParseEndpoint reads [smtp:|lmtp:][inet:]HOST[:PORT] or [smtp:|lmtp:]unix:PATH.
 // The port is 25 for SMTP if none is given, 24 for LMTP; an IPv6 address with a
 // port stands in brackets.
 func ParseEndpoint(s string) (Endpoint, error) {
+	if strings.HasPrefix(s, mingerPrefix) {
+		return ParseMingerEndpoint(s)
+	}
 	e := Endpoint{Network: "tcp"}
 	rest, lmtp := strings.CutPrefix(s, "lmtp:")
 	rest, _ = strings.CutPrefix(rest, "smtp:")

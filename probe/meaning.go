@@ -17,6 +17,7 @@ type question struct {
 	// calibration is how the host answers questions of this kind; its zero value
 	// believes no yes and only a decisive no.
 	calibration Calibration
+	means252    Meaning252
 }
 
 // meaning is what a reply to a question says of the mailbox.
@@ -76,6 +77,12 @@ func (q question) accepts(r policy.Reply) bool {
 		// others say it to whatever they will not tell.
 		if q.method == RCPT {
 			return r.Enhanced == "" || r.Enhanced[0] == '2'
+		}
+		switch q.means252 {
+		case AlwaysYes:
+			return r.Enhanced == "" || r.Enhanced[0] == '2'
+		case NeverYes:
+			return false
 		}
 		return r.Enhanced == "2.0.0" && strings.TrimSpace(r.Text) == q.address
 	case 552, 452, 550:

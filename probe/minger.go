@@ -24,8 +24,8 @@ import (
 // There is no number in a query that its reply would bring back (draft section
 // 3): a reply is known by the address in it, and by where it comes from.
 
-// Minger is the Method of a host that is asked so.
-const Minger Method = RCPT + 1
+// MingerNetwork is the network of an Endpoint that is asked so.
+const MingerNetwork = "udp"
 
 // mingerPort is IANA's (draft sections 2 and 6).
 const mingerPort = "4069"
@@ -171,7 +171,7 @@ func (r mingerReply) reply() policy.Reply {
 // ParseMingerEndpoint reads minger:[inet:]HOST[:PORT]; the port is 4069 if none
 // is given, and an IPv6 address with a port stands in brackets.
 func ParseMingerEndpoint(s string) (Endpoint, error) {
-	rest, ok := strings.CutPrefix(s, "minger:")
+	rest, ok := strings.CutPrefix(s, mingerPrefix)
 	if !ok {
 		return Endpoint{}, fmt.Errorf("endpoint %q: want minger:HOST[:PORT]", s)
 	}
@@ -183,5 +183,5 @@ func ParseMingerEndpoint(s string) (Endpoint, error) {
 	if port == "" {
 		port = mingerPort
 	}
-	return Endpoint{Network: "udp", Address: net.JoinHostPort(host, port)}, nil
+	return Endpoint{Network: MingerNetwork, Address: net.JoinHostPort(host, port)}, nil
 }

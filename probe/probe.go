@@ -23,15 +23,16 @@ import (
 	"postwhere/policy"
 )
 
-// Config says how one host is asked. All fields but Sender, Control and Method
-// must be set.
+// Config says how one host is asked. Name, Endpoint, Helo, Connections, Log and
+// the time-outs must be set.
 type Config struct {
 	Name           string // the host's name in the configuration
 	Endpoint       Endpoint
-	Method         Method // Auto by default
-	Helo           string // EHLO name, marked by policy.ProbeHelo
-	Sender         string // of MAIL FROM; "" is <>
-	Control        string // an address that the host has; "": postmaster at the domain
+	Method         Method     // Auto by default
+	VRFY252        Meaning252 // EchoMeansYes by default
+	Helo           string     // EHLO name, marked by policy.ProbeHelo
+	Sender         string     // of MAIL FROM; "" is <>
+	Control        string     // an address that the host has; "": postmaster at the domain
 	Security       Security
 	BindAddress    netip.Addr    // where connections come from; zero: the kernel chooses
 	Connections    int           // at most so many at once
@@ -79,7 +80,7 @@ func New(cfg Config) (*Prober, error) {
 	}
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
 		Constructor: p.connect,
-		Destructor:  p.leave, // in a goroutine of the pool's
+		Destructor:  p.leave,                                   // in a goroutine of the pool's
 		MaxSize:     int32(min(max(cfg.Connections, 1), 1000)), //nolint:gosec // bounded right here
 	})
 	if err != nil {
@@ -187,7 +188,7 @@ func (p *Prober) question(ctx context.Context, s *session, a policy.Address, ans
 			return m, errUsedUp
 		}
 		answer.Method = method.String()
-		q := question{method: method, address: a.String(), calibration: c}
+		q := question{method: method, address: a.String(), calibration: c, means252: p.cfg.VRFY252}
 		if answer.Reply, err = s.ask(ctx, method, q.address); err != nil {
 			return m, err
 		}

@@ -88,7 +88,7 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 	failed := make([]error, len(hosts))
 	var asking sync.WaitGroup
 	for i, h := range hosts {
-		asking.Go(func() { learnt[i], failed[i] = h.Prober.(*probe.Prober).Calibrate(ctx, d.AsksAbout()) })
+		asking.Go(func() { learnt[i], failed[i] = proberOf(h).Calibrate(ctx, d.AsksAbout()) })
 	}
 	asking.Wait()
 	for i, h := range hosts {

@@ -24,7 +24,9 @@ func tooLong() <-chan time.Time { return time.After(time.Minute) }
 // process is a daemon that a script runs.
 type process struct {
 	cmd     *exec.Cmd
-	lines   chan string // of its log
+	lines   chan string // of its log, that nobody has waited for
+	log     []string    // those before
+	next    int         // of log, for a wait that goes on behind the one before
 	reading sync.WaitGroup
 	over    bool
 }
@@ -70,24 +72,28 @@ func (p *process) wait() (int, error) {
 // listening finds in the log where a face listens.
 var listening = regexp.MustCompile(`listening face=(\w+) on=(\S+)`)
 
-// until goes on in the log to a line that matches.
-func (p *process) until(ts *testscript.TestScript, want *regexp.Regexp) {
+// find returns where the log, from a line on, has one that matches. It waits for
+// it.
+func (p *process) find(ts *testscript.TestScript, from int, want *regexp.Regexp) int {
 	end := tooLong()
-	for {
-		select {
-		case line, ok := <-p.lines:
-			if !ok {
-				ts.Fatalf("the log ended without %q", want)
+	for i := from; ; i++ {
+		if i == len(p.log) {
+			select {
+			case line, ok := <-p.lines:
+				if !ok {
+					ts.Fatalf("the log ended without %q", want)
+				}
+				ts.Logf("[daemon] %s", line)
+				if m := listening.FindStringSubmatch(line); m != nil {
+					ts.Setenv(m[1], m[2])
+				}
+				p.log = append(p.log, line)
+			case <-end:
+				ts.Fatalf("no line of the log has %q", want)
 			}
-			ts.Logf("[daemon] %s", line)
-			if m := listening.FindStringSubmatch(line); m != nil {
-				ts.Setenv(m[1], m[2])
-			}
-			if want.MatchString(line) {
-				return
-			}
-		case <-end:
-			ts.Fatalf("no line of the log has %q", want)
+		}
+		if want.MatchString(p.log[i]) {
+			return i
 		}
 	}
 }
@@ -97,7 +103,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	p, err := startProcess(ts.MkAbs("."), "serve", "-c", args[0])
 	ts.Check(err)
 	stageOf(ts).daemon = p
-	p.until(ts, regexp.MustCompile(`msg=started`))
+	p.next = p.find(ts, 0, regexp.MustCompile(`msg=started`)) + 1
 }
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
@@ -108,7 +114,13 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1)
-	stageOf(ts).daemon.until(ts, regexp.MustCompile(args[0]))
+	p := stageOf(ts).daemon
+	p.next = p.find(ts, p.next, regexp.MustCompile(args[0])) + 1
+}
+
+func cmdSaid(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1)
+	stageOf(ts).daemon.find(ts, 0, regexp.MustCompile(args[0]))
 }
 
 func cmdEnded(ts *testscript.TestScript, neg bool, args []string) {
@@ -141,6 +153,14 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 func cmdLookup(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 4)
 	send(ts, args[0], args[1], netstringOf(args[2]+" "+args[3]), readNetstring)
+}
+
+func cmdTable(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 3)
+	send(ts, args[0], args[1], "get "+args[2]+"\n", func(in *bufio.Reader) (string, error) {
+		line, err := in.ReadString('\n')
+		return strings.TrimSuffix(line, "\n"), err
+	})
 }
 
 func send(ts *testscript.TestScript, name, to, request string, read func(*bufio.Reader) (string, error)) {

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-smtp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"postwhere/cmd/postwhere/demo"
@@ -36,6 +38,7 @@ func TestScript(t *testing.T) {
 			"down":     cmdDown,     // NAME
 			"up":       cmdUp,       // NAME
 			"catchall": cmdCatchAll, // NAME: starts one that accepts everything
+			"oddhost":  cmdOddHost,  // NAME REPLY: starts one that says this to every RCPT TO
 			"holdhost": cmdHoldHost, // NAME MAILBOX…: starts one that answers when it is released
 			"held":     cmdHeld,     // NAME: waits until a question is held there
 			"release":  cmdRelease,  // NAME
@@ -43,11 +46,13 @@ func TestScript(t *testing.T) {
 			"serve":  cmdServe,  // FILE: starts it and waits until it is up; $policy and so on are where it listens
 			"signal": cmdSignal, // TERM, HUP or KILL
 			"logged": cmdLogged, // REGEXP: waits for a line of its log behind the last one that was waited for
+			"said":   cmdSaid,   // REGEXP: the same, for a line anywhere in it
 			"ended":  cmdEnded,  // STATUS: waits until it has
 			"killed": cmdKilled, // the same, by a signal
 			// Postfix.
 			"ask":    cmdAsk,    // NAME LISTENER RECIPIENT: sends a policy request
 			"lookup": cmdLookup, // NAME LISTENER MAP KEY: sends a socketmap request
+			"table":  cmdTable,  // NAME LISTENER KEY: sends a tcp_table request
 			"told":   cmdTold,   // NAME REGEXP: waits for the reply
 		},
 	})
@@ -143,6 +148,16 @@ func cmdUp(ts *testscript.TestScript, neg bool, args []string) {
 func cmdCatchAll(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1)
 	addOddHost(ts, args[0], func(string) error { return nil })
+}
+
+func cmdOddHost(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2)
+	m := regexp.MustCompile(`^(\d+) (?:(\d)\.(\d)\.(\d) )?(.*)$`).FindStringSubmatch(args[1])
+	says := &smtp.SMTPError{Code: atoi(m[1]), EnhancedCode: smtp.NoEnhancedCode, Message: m[5]}
+	if m[2] != "" {
+		says.EnhancedCode = smtp.EnhancedCode{atoi(m[2]), atoi(m[3]), atoi(m[4])}
+	}
+	addOddHost(ts, args[0], func(string) error { return says })
 }
 
 func cmdHoldHost(ts *testscript.TestScript, neg bool, args []string) {

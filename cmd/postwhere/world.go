@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -93,24 +94,55 @@ func (w *world) newHost(name string) (*policy.Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
-	endpoint, err := probe.ParseEndpoint(h.Probe)
+	p, err := w.newProber(name, h)
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
-	prober, err := probe.New(probe.Config{
-		Name: name, Endpoint: endpoint, Method: h.Method,
-		Helo:           policy.ProbeHelo(instanceID(w.cfg.Probe.HeloName), w.cfg.Probe.HeloName),
-		Sender:         w.cfg.Probe.Sender,
-		Control:        h.Control,
-		Connections:    h.Connections,
-		ConnectTimeout: time.Duration(w.cfg.Probe.ConnectTimeout),
-		ReplyTimeout:   time.Duration(w.cfg.Probe.ReplyTimeout),
-		Log:            w.log,
-	})
+	return &policy.Host{Name: name, Route: h.Route, AliasDomain: h.AliasDomain, Prober: p}, nil
+}
+
+// prober is a host as it is asked, by whichever protocol.
+type prober interface {
+	policy.Prober
+	Calibrate(ctx context.Context, domain string) ([]probe.Calibration, error)
+	Close()
+}
+
+// proberOf returns what asks a host of a world.
+func proberOf(h *policy.Host) prober { return h.Prober.(prober) }
+
+func (w *world) newProber(name string, h config.Host) (prober, error) {
+	endpoint, err := probe.ParseEndpoint(h.Probe)
 	if err != nil {
 		return nil, err
 	}
-	return &policy.Host{Name: name, Route: h.Route, AliasDomain: h.AliasDomain, Prober: prober}, nil
+	security, err := h.Security()
+	if err != nil {
+		return nil, err
+	}
+	var from netip.Addr
+	if h.BindAddress != "" {
+		if from, err = netip.ParseAddr(h.BindAddress); err != nil {
+			return nil, err
+		}
+	}
+	cfg := probe.Config{
+		Name: name, Endpoint: endpoint, Method: h.Method, VRFY252: h.VRFY252,
+		Helo:           policy.ProbeHelo(instanceID(w.cfg.Probe.HeloName), w.cfg.Probe.HeloName),
+		Sender:         w.cfg.Probe.Sender,
+		Control:        h.Control,
+		Security:       security,
+		BindAddress:    from,
+		Connections:    h.Connections,
+		Rate:           h.Rate,
+		ConnectTimeout: time.Duration(w.cfg.Probe.ConnectTimeout),
+		ReplyTimeout:   time.Duration(w.cfg.Probe.ReplyTimeout),
+		Log:            w.log,
+	}
+	if endpoint.Network == probe.MingerNetwork {
+		return probe.NewMinger(cfg, security.Secret)
+	}
+	return probe.New(cfg)
 }
 
 // instanceID is the same after every start, so that it can be had in DNS for
@@ -140,7 +172,7 @@ func (w *world) start() {
 func (w *world) calibrate(ctx context.Context, d *policy.Domain, hosts []*policy.Host) {
 	for _, h := range hosts {
 		w.helpers.Go(func() {
-			if _, err := h.Prober.(*probe.Prober).Calibrate(ctx, d.AsksAbout()); err != nil && ctx.Err() == nil {
+			if _, err := proberOf(h).Calibrate(ctx, d.AsksAbout()); err != nil && ctx.Err() == nil {
 				w.log.Warn("host cannot be asked: unknown recipients get 4xx until it can", "host", h.Name, "domain", d.Names[0], "why", err.Error())
 			}
 		})
@@ -209,7 +241,7 @@ func (w *world) dropUnused() {
 	for name, h := range w.hosts {
 		if !slices.ContainsFunc(w.domains, func(d *policy.Domain) bool { return slices.Contains(d.Hosts(), h) }) {
 			delete(w.hosts, name)
-			w.helpers.Go(h.Prober.(*probe.Prober).Close)
+			w.helpers.Go(proberOf(h).Close)
 		}
 	}
 }
@@ -227,7 +259,7 @@ func (w *world) close(ctx context.Context) {
 func (w *world) closeProbers() {
 	var closing sync.WaitGroup
 	for _, h := range w.hosts {
-		closing.Go(h.Prober.(*probe.Prober).Close)
+		closing.Go(proberOf(h).Close)
 	}
 	closing.Wait()
 }

@@ -13,7 +13,6 @@ import (
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
-	"postwhere/probe"
 )
 
 // newTestWorld builds a world until the test ends. It is not started.
@@ -149,7 +148,7 @@ func TestHostThatMXNoLongerNamesIsLetGoOf(t *testing.T) {
 		t.Errorf("hosts are %v", w.hosts)
 	}
 	w.mu.Unlock()
-	mail1.Prober.(*probe.Prober).Close() // returns when it is closed, whoever closes it
+	proberOf(mail1).Close() // returns when it is closed, whoever closes it
 	a, err := policy.ParseAddress("anna@example.com")
 	if err != nil {
 		t.Fatal(err)

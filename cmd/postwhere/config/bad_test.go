@@ -120,7 +120,7 @@ func TestBadHostIsRefused(t *testing.T) {
 		{"route without transport", one + "[host.mail1]\nroute = 'mail1'\n", `p.toml: host "mail1": route "mail1": want a transport(5) value such as smtp:[mail1]:25`},
 		{"route with a blank", one + "[host.mail1]\nroute = 'smtp:mail1 x'\n", `p.toml: host "mail1": route "smtp:mail1 x": want a transport(5) value such as smtp:[mail1]:25`},
 		{"route that leads to the MX", one + "[host.mail1]\nroute = ':'\n", `p.toml: host "mail1": route ":": want a transport(5) value such as smtp:[mail1]:25`},
-		{"method", one + "[host.mail1]\nmethod = 'expn'\n", `p.toml:5:10: host.mail1.method: method "expn": want auto, vrfy or rcpt`},
+		{"method", one + "[host.mail1]\nmethod = 'expn'\n", `p.toml:5:10: host.mail1.method: method "expn": want auto, vrfy, rcpt or minger`},
 		{"too many connections", one + "[host.mail1]\nconnections = 51\n", `p.toml: host "mail1": connections = 51: want 1 to 50, which is what Postfix grants a client`},
 		{"negative connections", one + "[host.mail1]\nconnections = -1\n", `p.toml: host "mail1": connections = -1: want 1 to 50, which is what Postfix grants a client`},
 		{"control", one + "[host.mail1]\ncontrol = 'postmaster'\n", `p.toml: host "mail1": control: not an address: want local-part@domain, got "postmaster"`},

@@ -4,26 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"postwhere/policy"
-	"postwhere/probe"
 )
 
 // complete checks what the decoder cannot, and fills in what depends on more
 // than one key. Relative paths begin at dir. It returns all that is wrong, joined.
 func (c *Config) complete(dir string) error {
 	var wrong problems
+	c.dir = dir
 	if len(c.Domain) == 0 {
 		wrong.add("there is no [[domain]]: name at least one, with its hosts")
 	}
 	c.completeNames(&wrong)
-	c.completeHosts(&wrong)
+	c.completeHosts(dir, &wrong)
 	for i := range c.Domain {
 		c.Domain[i].readOwners(dir, &wrong)
 	}
@@ -92,7 +90,7 @@ func (d *Domain) title(i int) string {
 }
 
 // completeHosts checks the hosts of all domains and gives each its defaults.
-func (c *Config) completeHosts(wrong *problems) {
+func (c *Config) completeHosts(dir string, wrong *problems) {
 	if c.Host == nil {
 		c.Host = make(map[string]*Host)
 	}
@@ -118,7 +116,7 @@ func (c *Config) completeHosts(wrong *problems) {
 		case name != mxName(name):
 			wrong.add("[host.%q] is in no domain's hosts, and an MX host is called %q here", name, mxName(name))
 		}
-		if err := c.Host[name].complete(name); err != nil {
+		if err := c.Host[name].complete(dir, name); err != nil {
 			wrong.add("host %q: %w", name, err)
 		}
 	}
@@ -126,64 +124,6 @@ func (c *Config) completeHosts(wrong *problems) {
 
 // mxName returns the name that an MX host is known by.
 func mxName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
-
-// HostOf returns the settings of a host that MX named, or that is in the file.
-func (c *Config) HostOf(name string) (Host, error) {
-	h := Host{}
-	if known := c.Host[name]; known != nil {
-		h = *known
-	}
-	err := h.complete(name)
-	return h, err
-}
-
-// transportValue is transport(5)'s transport:nexthop, without what would break a
-// line of a table; hostName is what may stand in front of an optional port.
-var (
-	transportValue = regexp.MustCompile(`^[\x21-\x39\x3b-\x7e]*:[\x21-\x7e]*$`)
-	hostName       = regexp.MustCompile(`^[A-Za-z0-9_.-]+$|^[0-9A-Fa-f:.]+$`)
-)
-
-func (h *Host) complete(name string) error {
-	host, port, err := probe.SplitHostPort(name)
-	if err != nil {
-		return err
-	}
-	if port == "" {
-		port = "25"
-	}
-	if h.Probe == "" {
-		h.Probe = "smtp:inet:" + net.JoinHostPort(host, port)
-	}
-	if h.Route == "" {
-		h.Route = "smtp:[" + host + "]:" + port
-	}
-	if h.AliasDomain == "" {
-		h.AliasDomain = host
-	}
-	if h.Connections == 0 {
-		h.Connections = 5
-	}
-	switch _, err := probe.ParseEndpoint(h.Probe); {
-	case err != nil:
-		return fmt.Errorf("probe: %w", err)
-	case !hostName.MatchString(host):
-		return fmt.Errorf("%q is no host name: want NAME or NAME:PORT", host)
-	case !transportValue.MatchString(h.Route) || len(h.Route) > 1000 || h.Route == ":": // ":" is the MX, and that is us
-		return fmt.Errorf("route %q: want a transport(5) value such as smtp:[%s]:25", h.Route, host)
-	case h.Connections < 1 || h.Connections > 50:
-		return fmt.Errorf("connections = %d: want 1 to 50, which is what Postfix grants a client", h.Connections)
-	}
-	if name, err := policy.NormalDomain(h.AliasDomain); h.AliasDomain != host && (err != nil || !hostName.MatchString(name)) {
-		return fmt.Errorf("alias_domain %q: want a domain name", h.AliasDomain)
-	}
-	if h.Control != "" {
-		if _, err := policy.ParseAddress(h.Control); err != nil {
-			return fmt.Errorf("control: %w", err)
-		}
-	}
-	return nil
-}
 
 // ownName returns this machine's name as the world knows it.
 func ownName() string {

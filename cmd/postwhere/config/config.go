@@ -12,7 +12,6 @@ import (
 
 	"postwhere/cache"
 	"postwhere/policy"
-	"postwhere/probe"
 )
 
 // DefaultFile is where the configuration is looked for.
@@ -29,6 +28,8 @@ type Config struct {
 	Reply  Reply            `toml:"reply"`
 	Limits Limits           `toml:"limits"`
 	MX     MX               `toml:"mx"`
+
+	dir string // where relative paths begin
 }
 
 // Listen says where Postfix and the administrator reach the daemon.
@@ -62,24 +63,6 @@ type Domain struct {
 	Owners string `toml:"owners"`
 
 	owners map[string]string
-}
-
-// Host is what a host needs beyond its name.
-type Host struct {
-	// Probe is where to ask: [smtp:|lmtp:][inet:]HOST[:PORT], or lmtp:unix:PATH.
-	// Default smtp:inet:NAME:PORT, port 25 if NAME has none.
-	Probe string `toml:"probe"`
-	// Route is the transport(5) value. Default smtp:[NAME]:PORT.
-	Route string `toml:"route"`
-	// Method is auto (default), vrfy or rcpt.
-	Method probe.Method `toml:"method"`
-	// Connections is how many are open at once. Default 5.
-	Connections int `toml:"connections"`
-	// Control is an address that the host has, for one that refuses unknown
-	// addresses without an enhanced code. Default postmaster at the domain.
-	Control string `toml:"control"`
-	// AliasDomain is the pseudo-domain of its mailboxes in the alias map. Default NAME.
-	AliasDomain string `toml:"alias_domain"`
 }
 
 // Search bounds the search for a mailbox.

@@ -25,7 +25,7 @@ func parse(t *testing.T, text string) *Config {
 
 func same(t *testing.T, got, want any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Domain{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Domain{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -50,7 +50,7 @@ func TestDefaultOfEveryKey(t *testing.T) {
 		},
 		Domain: []Domain{{Name: Names{"example.com"}, Hosts: []string{"mail1"}}},
 		Host: map[string]*Host{"mail1": {
-			Probe: "smtp:inet:mail1:25", Route: "smtp:[mail1]:25", Method: probe.Auto, Connections: 5, AliasDomain: "mail1",
+			Probe: "smtp:inet:mail1:25", Route: "smtp:[mail1]:25", Method: probe.Auto, Connections: 5, AliasDomain: "mail1", TLSName: "mail1",
 		}},
 		Search: Search{Deadline: seconds(20), PreferenceWait: Duration(250 * time.Millisecond), MapWait: seconds(1), MaxSearches: 10000},
 		Probe:  Probe{HeloName: ownName(), ConnectTimeout: seconds(5), ReplyTimeout: seconds(10)},
@@ -146,11 +146,11 @@ refresh = "1h"
 			{Name: Names{"mx.example"}},
 		},
 		Host: map[string]*Host{
-			"mail1":                  {"lmtp:inet:192.0.2.3", "lmtp:unix:/run/lmtp", probe.RCPT, 50, "boss@example.com", "one.internal"},
-			"Mail2.example.net:2525": {"smtp:inet:Mail2.example.net:2525", "smtp:[Mail2.example.net]:2525", probe.Auto, 5, "", "Mail2.example.net"},
-			"192.0.2.1":              {"smtp:inet:192.0.2.1:25", "smtp:[192.0.2.1]:25", probe.Auto, 5, "", "192.0.2.1"},
-			"[2001:db8::1]:26":       {"smtp:inet:[2001:db8::1]:26", "smtp:[2001:db8::1]:26", probe.Auto, 5, "", "2001:db8::1"},
-			"mx1.example":            {"smtp:inet:mx1.example:25", "smtp:[mx1.example]:25", probe.VRFY, 5, "", "mx1.example"},
+			"mail1":                  {Probe: "lmtp:inet:192.0.2.3", Route: "lmtp:unix:/run/lmtp", Method: probe.RCPT, Connections: 50, Control: "boss@example.com", AliasDomain: "one.internal", TLSName: "192.0.2.3"},
+			"Mail2.example.net:2525": {Probe: "smtp:inet:Mail2.example.net:2525", Route: "smtp:[Mail2.example.net]:2525", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "Mail2.example.net", TLSName: "Mail2.example.net"},
+			"192.0.2.1":              {Probe: "smtp:inet:192.0.2.1:25", Route: "smtp:[192.0.2.1]:25", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "192.0.2.1", TLSName: "192.0.2.1"},
+			"[2001:db8::1]:26":       {Probe: "smtp:inet:[2001:db8::1]:26", Route: "smtp:[2001:db8::1]:26", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "2001:db8::1", TLSName: "2001:db8::1"},
+			"mx1.example":            {Probe: "smtp:inet:mx1.example:25", Route: "smtp:[mx1.example]:25", Method: probe.VRFY, Connections: 5, Control: "", AliasDomain: "mx1.example", TLSName: "mx1.example"},
 		},
 		Search: Search{seconds(240), 0, seconds(90), 1},
 		Probe:  Probe{"front.example.com", "probe@example.com", seconds(1), seconds(2)},
@@ -187,10 +187,10 @@ func TestHostOfMXHasItsSettings(t *testing.T) {
 	c := parse(t, "[[domain]]\nname = 'example.com'\n[host.'mx1.example.com']\nmethod = 'rcpt'\n")
 	known, err := c.HostOf("mx1.example.com")
 	same(t, err, nil)
-	same(t, known, Host{Probe: "smtp:inet:mx1.example.com:25", Route: "smtp:[mx1.example.com]:25", Method: probe.RCPT, Connections: 5, AliasDomain: "mx1.example.com"})
+	same(t, known, Host{Probe: "smtp:inet:mx1.example.com:25", Route: "smtp:[mx1.example.com]:25", Method: probe.RCPT, Connections: 5, AliasDomain: "mx1.example.com", TLSName: "mx1.example.com"})
 	unknown, err := c.HostOf("mx2.example.com")
 	same(t, err, nil)
-	same(t, unknown, Host{Probe: "smtp:inet:mx2.example.com:25", Route: "smtp:[mx2.example.com]:25", Connections: 5, AliasDomain: "mx2.example.com"})
+	same(t, unknown, Host{Probe: "smtp:inet:mx2.example.com:25", Route: "smtp:[mx2.example.com]:25", Connections: 5, AliasDomain: "mx2.example.com", TLSName: "mx2.example.com"})
 	if _, err := c.HostOf("mx 3"); err == nil {
 		t.Error("a host name with a blank was accepted")
 	}

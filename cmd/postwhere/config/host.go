@@ -1,0 +1,198 @@
+package config
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"postwhere/policy"
+	"postwhere/probe"
+)
+
+// Host is what a host needs beyond its name.
+type Host struct {
+	// Probe is where to ask: [smtp:|lmtp:][inet:]HOST[:PORT], lmtp:unix:PATH, or
+	// minger:HOST[:PORT]. Default smtp:inet:NAME:PORT, port 25 if NAME has none.
+	Probe string `toml:"probe"`
+	// Route is the transport(5) value. Default smtp:[NAME]:PORT.
+	Route string `toml:"route"`
+	// Method is auto (default), vrfy, rcpt or minger.
+	Method probe.Method `toml:"method"`
+	// VRFY252 is what a 252 to VRFY means: auto (default: yes if it repeats the
+	// address, as Postfix does), yes, or unsure.
+	VRFY252 probe.Meaning252 `toml:"vrfy_252"`
+	// Connections is how many are open at once. Default 5.
+	Connections int `toml:"connections"`
+	// Rate is how many questions are put in a second. Default 0: any number.
+	Rate int `toml:"rate"`
+	// BindAddress is the address of this machine that connections come from.
+	BindAddress string `toml:"bind_address"`
+	// Control is an address that the host has, for one that refuses unknown
+	// addresses without an enhanced code. Default postmaster at the domain.
+	Control string `toml:"control"`
+	// AliasDomain is the pseudo-domain of its mailboxes in the alias map. Default NAME.
+	AliasDomain string `toml:"alias_domain"`
+
+	// TLS is none, may (default), encrypt or verify, as smtp_tls_security_level.
+	TLS probe.TLSLevel `toml:"tls"`
+	// TLSWrappermode is TLS from the first octet on, without STARTTLS (port 465).
+	TLSWrappermode bool `toml:"tls_wrappermode"`
+	// TLSName is what the certificate must say with tls = "verify". Default: the
+	// host name in Probe.
+	TLSName string `toml:"tls_name"`
+	// TLSCAFile has the authorities of tls = "verify", in PEM. Default: the system's.
+	TLSCAFile string `toml:"tls_ca_file"`
+	// TLSFingerprints are SHA-256 fingerprints of the certificate, one of which
+	// must match with tls = "verify", in place of name and authority.
+	TLSFingerprints []string `toml:"tls_fingerprints"`
+
+	// User is for AUTH. Default: none.
+	User string `toml:"user"`
+	// SecretFile has the password of AUTH, or the secret of Minger, in one line.
+	SecretFile string `toml:"secret_file"`
+}
+
+// HostOf returns the settings of a host that MX named, or that is in the file.
+func (c *Config) HostOf(name string) (Host, error) {
+	h := Host{}
+	if known := c.Host[name]; known != nil {
+		h = *known
+	}
+	err := h.complete(c.dir, name)
+	return h, err
+}
+
+// transportValue is transport(5)'s transport:nexthop, without what would break a
+// line of a table; hostName is what may stand in front of an optional port.
+var (
+	transportValue = regexp.MustCompile(`^[\x21-\x39\x3b-\x7e]*:[\x21-\x7e]*$`)
+	hostName       = regexp.MustCompile(`^[A-Za-z0-9_.-]+$|^[0-9A-Fa-f:.]+$`)
+	fingerprint    = regexp.MustCompile(`^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$`)
+)
+
+// complete gives the host its defaults and checks it. Relative paths begin at dir.
+func (h *Host) complete(dir, name string) error {
+	host, port, err := probe.SplitHostPort(name)
+	if err != nil {
+		return err
+	}
+	if port == "" {
+		port = "25"
+	}
+	if h.Probe == "" {
+		h.Probe = "smtp:inet:" + net.JoinHostPort(host, port)
+		if h.Method == probe.Minger {
+			h.Probe = "minger:" + host
+		}
+	}
+	if h.Route == "" {
+		h.Route = "smtp:[" + host + "]:" + port
+	}
+	if h.AliasDomain == "" {
+		h.AliasDomain = host
+	}
+	if h.Connections == 0 {
+		h.Connections = 5
+	}
+	endpoint, err := probe.ParseEndpoint(h.Probe)
+	switch {
+	case err != nil:
+		return fmt.Errorf("probe: %w", err)
+	case !hostName.MatchString(host):
+		return fmt.Errorf("%q is no host name: want NAME or NAME:PORT", host)
+	case !transportValue.MatchString(h.Route) || len(h.Route) > 1000 || h.Route == ":": // ":" is the MX, and that is us
+		return fmt.Errorf("route %q: want a transport(5) value such as smtp:[%s]:25", h.Route, host)
+	case h.Connections < 1 || h.Connections > 50:
+		return fmt.Errorf("connections = %d: want 1 to 50, which is what Postfix grants a client", h.Connections)
+	case h.Rate < 0:
+		return fmt.Errorf("rate = %d: want questions a second, or 0 for any number", h.Rate)
+	case (endpoint.Network == probe.MingerNetwork) != (h.Method == probe.Minger) && (h.Method != probe.Auto || endpoint.Network != probe.MingerNetwork):
+		return fmt.Errorf("method %q does not go with probe %q: Minger is asked at minger:HOST, the others at smtp: or lmtp:", h.Method, h.Probe)
+	}
+	if name, err := policy.NormalDomain(h.AliasDomain); h.AliasDomain != host && (err != nil || !hostName.MatchString(name)) {
+		return fmt.Errorf("alias_domain %q: want a domain name", h.AliasDomain)
+	}
+	if h.Control != "" {
+		if _, err := policy.ParseAddress(h.Control); err != nil {
+			return fmt.Errorf("control: %w", err)
+		}
+	}
+	if h.BindAddress != "" {
+		if _, err := netip.ParseAddr(h.BindAddress); err != nil {
+			return fmt.Errorf("bind_address %q: want an IP address of this machine", h.BindAddress)
+		}
+	}
+	return h.completeSecurity(dir, endpoint)
+}
+
+func (h *Host) completeSecurity(dir string, at probe.Endpoint) error {
+	for _, file := range []*string{&h.TLSCAFile, &h.SecretFile} {
+		if *file != "" && !filepath.IsAbs(*file) {
+			*file = filepath.Join(dir, *file)
+		}
+	}
+	if h.TLSName == "" && at.Network == "tcp" {
+		h.TLSName, _, _ = net.SplitHostPort(at.Address)
+	}
+	for _, f := range h.TLSFingerprints {
+		if !fingerprint.MatchString(f) {
+			return fmt.Errorf("tls_fingerprints %q: want a SHA-256 fingerprint, 32 octets in hex", f)
+		}
+	}
+	verifies := len(h.TLSFingerprints) > 0 || h.TLSCAFile != ""
+	switch {
+	case verifies && h.TLS != probe.TLSVerify:
+		return fmt.Errorf("tls_ca_file and tls_fingerprints need tls = \"verify\"")
+	case h.User != "" && h.SecretFile == "":
+		return fmt.Errorf("user %q needs secret_file, with the password", h.User)
+	case h.User == "" && h.SecretFile != "" && at.Network != probe.MingerNetwork:
+		return fmt.Errorf("secret_file needs user")
+	case h.User != "" && !h.TLSWrappermode && h.TLS != probe.TLSEncrypt && h.TLS != probe.TLSVerify && at.Network != "unix":
+		return fmt.Errorf("user needs tls = \"encrypt\" or \"verify\": the password would go over the network for all to read")
+	}
+	_, err := h.Security()
+	return err
+}
+
+// Security returns the part of the settings that protects connections, with the
+// files read.
+func (h *Host) Security() (probe.Security, error) {
+	s := probe.Security{
+		Level: h.TLS, Wrapper: h.TLSWrappermode, Name: h.TLSName,
+		Fingerprints: h.TLSFingerprints, User: h.User,
+	}
+	if h.TLSCAFile != "" {
+		pem, err := os.ReadFile(h.TLSCAFile)
+		if err != nil {
+			return s, fmt.Errorf("tls_ca_file: %w", err)
+		}
+		s.Roots = x509.NewCertPool()
+		if !s.Roots.AppendCertsFromPEM(pem) {
+			return s, fmt.Errorf("tls_ca_file %s: there is no certificate in it, want PEM", h.TLSCAFile)
+		}
+	}
+	secret, err := h.Secret()
+	s.Secret = secret
+	return s, err
+}
+
+// Secret returns what is in the secret's file.
+func (h *Host) Secret() (string, error) {
+	if h.SecretFile == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(h.SecretFile)
+	if err != nil {
+		return "", fmt.Errorf("secret_file: %w", err)
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	if secret == "" || strings.ContainsAny(secret, "\r\n\x00") {
+		return "", fmt.Errorf("secret_file %s: want the secret in one line", h.SecretFile)
+	}
+	return secret, nil
+}
