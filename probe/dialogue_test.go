@@ -99,7 +99,7 @@ func TestNoConnectionCarriesMoreThanItsBudget(t *testing.T) {
 			switch {
 			case verb == "VRFY":
 				return "252 no"
-			case verb == "RCPT" && !strings.Contains(arg, "anna") && !strings.Contains(arg, "postmaster"):
+			case verb == "RCPT" && !isAbout(arg, "anna") && !isAbout(arg, "postmaster"):
 				return "550 Unrouteable address"
 			case verb == "RCPT":
 				return "250 Accepted"
@@ -113,7 +113,7 @@ func TestNoConnectionCarriesMoreThanItsBudget(t *testing.T) {
 			return byVRFY(d, verb, arg)
 		},
 		"VRFY that cannot tell each": func(d *dialogue, verb, arg string) string {
-			if verb == "VRFY" && strings.Contains(arg, "anna") {
+			if verb == "VRFY" && isAbout(arg, "anna") {
 				return "252 2.0.0 try RCPT"
 			}
 			return byVRFY(d, verb, arg)

@@ -255,6 +255,12 @@ func (h *fakeHost) count(prefix string) int {
 	return n
 }
 
+// isAbout tells whether a command's argument is an address that begins so. By
+// chance, any short word may be within the nonsense address.
+func isAbout(arg, local string) bool {
+	return strings.HasPrefix(strings.TrimPrefix(arg, "TO:<"), local)
+}
+
 // has makes a host that has these local parts, by VRFY as Postfix if vrfy, and by
 // RCPT.
 func has(vrfy bool, locals ...string) answerer {

@@ -77,7 +77,7 @@ func TestNoTroubleIsANoToTheQuestionItself(t *testing.T) {
 			t.Run(name+" to "+verb, func(t *testing.T) {
 				usual := has(verb == "VRFY", "anna")
 				h := newHost(t, func(d *dialogue, v, arg string) string {
-					if v == verb && (strings.Contains(arg, "anna") || strings.Contains(arg, "nobody")) {
+					if v == verb && (isAbout(arg, "anna") || isAbout(arg, "nobody")) {
 						return troubleOr(trouble)
 					}
 					return usual(d, v, arg)

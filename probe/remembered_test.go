@@ -2,7 +2,6 @@ package probe
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -145,7 +144,7 @@ func TestControlThatCouldNotBeAskedAbout(t *testing.T) {
 	trouble := true
 	known := vaguely("anna", "postmaster")
 	inBubble(t, func(d *dialogue, verb, arg string) string {
-		if verb == "RCPT" && trouble && strings.Contains(arg, "postmaster") {
+		if verb == "RCPT" && trouble && isAbout(arg, "postmaster") {
 			return "451 4.3.0 Temporary lookup failure"
 		}
 		return known(d, verb, arg)
