@@ -14,9 +14,24 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 needed='
 gcc                                 gcc libc6-dev
 /etc/ssl/certs/ca-certificates.crt  ca-certificates
+/usr/lib/dovecot/lmtp               dovecot-lmtpd
+mount                               mount
 postfix                             postfix
 swaks                               swaks
 '
+# Mail servers that Debian lets nobody install beside postfix. They are unpacked
+# only, each with what it needs into a folder of the package's name, and run from
+# there. After the package: the users that the server insists on.
+unpacked='
+exim4-daemon-light  Debian-exim
+opensmtpd
+sendmail-bin
+'
+# Where these folders are, from run to run: an absolute path, and not in a home,
+# for the servers' users have to get in. realhost/package.go has the same default.
+# Whoever wants newer servers removes it.
+export POSTWHERE_SERVERS=${POSTWHERE_SERVERS:-/var/cache/postwhere-test}
+
 golangci_lint=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # A clone may belong to another user, of which git would not tell go the version.
@@ -25,7 +40,8 @@ export PATH="$PATH:/usr/sbin:/sbin"
 
 scratch=$(mktemp -d)
 policy= # the file that was put in place by no_service_starts
-trap 'rm -rf "$scratch" ${policy:+"$policy"}' EXIT
+half=   # the folder that unpack is filling
+trap 'rm -rf "$scratch" ${policy:+"$policy"} ${half:+"$half"}' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -36,6 +52,7 @@ fail() { printf 'packaging/test.sh: %s\n' "$*" >&2; exit 1; }
 main() {
 	command -v go >/dev/null || fail "go is not installed; see https://go.dev/dl/ for the version in go.mod."
 	install_missing
+	unpack_missing
 	stage gofmt
 	check_format
 	stage go vet
@@ -48,7 +65,7 @@ main() {
 
 # install_missing sees to it that all that is in $needed is there.
 install_missing() {
-	local what packages missing=()
+	local what packages missing=() dovecot
 	while read -r what packages; do
 		# shellcheck disable=SC2206 # it is a list
 		[[ -z $what || -e $what ]] || command -v "$what" >/dev/null || missing+=($packages)
@@ -63,13 +80,16 @@ install_missing() {
 		if [[ " ${missing[*]} " == *' postfix '* ]] && command -v debconf-set-selections >/dev/null; then
 			echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 		fi
+		dovecot=$(command -v dovecot) || true
 		export DEBIAN_FRONTEND=noninteractive
-		local quiet=(-qq -o DPkg::Lock::Timeout=300)
 		# --no-remove, for one mail server's package throws out another's.
-		if ! { apt-get "${quiet[@]}" update &&
-			apt-get "${quiet[@]}" -y --no-remove --no-install-recommends install "${missing[@]}"; } >"$scratch/apt" 2>&1; then
+		if ! { update_lists && quietly -y --no-remove --no-install-recommends install "${missing[@]}"; }; then
 			cat "$scratch/apt"
 			fail "could not install ${missing[*]} by apt-get; please do."
+		fi
+		# Nor does a Dovecot that was not here before.
+		if [[ -z $dovecot ]] && command -v dovecot >/dev/null; then
+			update-rc.d dovecot disable
 		fi
 		if [[ -n $policy ]]; then
 			rm -f "$policy"
@@ -78,6 +98,60 @@ install_missing() {
 	fi
 	((EUID == 0)) || fail "please run this as root: it starts real mail servers, which have users of their own."
 }
+
+# unpack_missing sees to it that all that is in $unpacked is there.
+unpack_missing() {
+	local package user users
+	[[ $POSTWHERE_SERVERS == /* ]] || fail "POSTWHERE_SERVERS is not an absolute path: $POSTWHERE_SERVERS"
+	while read -r package users; do
+		for user in $users; do
+			getent passwd "$user" >/dev/null || useradd --system --user-group --no-create-home \
+				--home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+		done
+		[[ -z $package || -d $POSTWHERE_SERVERS/$package ]] || unpack "$package"
+	done <<<"$unpacked"
+}
+
+# unpack makes a package's folder.
+unpack() {
+	local package=$1 all deb
+	command -v apt-get >/dev/null || fail "$package comes from Debian, of which this machine has no apt-get."
+	stage "unpack $package into $POSTWHERE_SERVERS"
+	if ! update_lists; then
+		cat "$scratch/apt"
+		fail "could not bring apt-get's lists up to date."
+	fi
+	# What apt-get would install, did it not only tell so (-s).
+	all=$(apt-get -s -y --no-install-recommends install "$package" | sed -n 's/^Inst \([^ ]*\) .*/\1/p') || true
+	[[ -n $all ]] || fail "apt-get does not say what $package needs."
+	mkdir -p "$scratch/$package" "$POSTWHERE_SERVERS"
+	# shellcheck disable=SC2086 # it is a list
+	if ! (cd "$scratch/$package" && quietly -o APT::Sandbox::User=root download $all); then
+		cat "$scratch/apt"
+		fail "could not download" $all
+	fi
+	chmod 755 "$POSTWHERE_SERVERS"
+	half=$(mktemp -d "$POSTWHERE_SERVERS/.$package-XXXXXX")
+	for deb in "$scratch/$package"/*.deb; do
+		dpkg-deb -x "$deb" "$half"
+	done
+	chmod 755 "$half"
+	chmod -R ug-s "$half" # whoever runs it has the rights he has
+	# A run at the same time may have been faster.
+	mv -T "$half" "$POSTWHERE_SERVERS/$package" 2>/dev/null || [[ -d $POSTWHERE_SERVERS/$package ]] ||
+		fail "could not make $POSTWHERE_SERVERS/$package."
+	rm -rf "$half"
+	half=
+}
+
+# update_lists tells apt-get, once, what there is.
+update_lists() {
+	[[ -n ${updated-} ]] || quietly update || return
+	updated=1
+}
+
+# quietly runs apt-get and keeps what it says in $scratch/apt.
+quietly() { apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >"$scratch/apt" 2>&1; }
 
 # no_service_starts forbids packages to start their services, see
 # invoke-rc.d(8), until $policy is removed. Where there is a policy already, as

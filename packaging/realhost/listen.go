@@ -49,6 +49,9 @@ func (s *Server) waitGreeting(t testing.TB, addr string, before int) {
 	poll(func() bool {
 		last = greeting(addr)
 		why = fatal(s.Log()[before:])
+		if why == "" && s.ended() {
+			why = "the server has ended"
+		}
 		return last == nil || why != ""
 	})
 	if last != nil {
@@ -87,6 +90,10 @@ func greeting(addr string) error {
 		return fmt.Errorf("greeted with %q", line)
 	}
 	if _, err := fmt.Fprint(conn, "QUIT\r\n"); err != nil {
+		return err
+	}
+	// Exim waits 0.2 s for this before it replies to QUIT.
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		return err
 	}
 	for err == nil {

@@ -13,21 +13,41 @@ import (
 	"time"
 )
 
-// mailOwner owns the mailboxes of a [Host]. It has no other use.
+// mailOwner owns the mailboxes of each [Host] but Exim's, and the processes of
+// OpenSMTPD. It has no other use.
 const mailOwner = "nobody"
 
-// Host is a Postfix that has mailboxes: it knows who is in its domains, by VRFY
-// and by RCPT, and delivers into Maildirs.
+// mailboxTable is the name of the file that says who has a mailbox.
+const mailboxTable = "mailboxes"
+
+// Host is a server that has mailboxes: it knows who is in its domains, by RCPT
+// and most by VRFY, and delivers into Maildirs.
 type Host struct {
 	*Server
+
+	tell func(t testing.TB, mailboxes []string) // lets the server know them
 
 	mu    sync.Mutex
 	boxes map[string]bool // by address in lower case
 }
 
+// newHost returns a host with mailboxes that has no server yet.
+func newHost(mailboxes []string) *Host {
+	h := &Host{boxes: make(map[string]bool)}
+	for _, address := range mailboxes {
+		h.boxes[strings.ToLower(address)] = true
+	}
+	return h
+}
+
 // MailHost starts a Postfix as it comes that has the domains (one, or several
 // with blanks between) and the mailboxes, given by address. The client of the
 // tests is a stranger to it: mynetworks is empty.
+//
+// Each session has a process of its own (see [Host.AddMailbox]), which takes
+// some 5 ms to start. A test that counts connections a second and changes no
+// mailbox may give the SMTP service the option "max_use=100", as it is by
+// default elsewhere.
 func MailHost(t testing.TB, domains string, mailboxes ...string) *Host {
 	t.Helper()
 	return PostfixConfig{}.MailHost(t, domains, mailboxes...)
@@ -42,7 +62,7 @@ func (cfg PostfixConfig) MailHost(t testing.TB, domains string, mailboxes ...str
 	main := map[string]string{
 		"mynetworks":              "",
 		"virtual_mailbox_domains": domains,
-		"virtual_mailbox_maps":    "texthash:$config_directory/mailboxes",
+		"virtual_mailbox_maps":    "texthash:$config_directory/" + mailboxTable,
 		"virtual_mailbox_base":    "$config_directory/../mail",
 		"virtual_minimum_uid":     fmt.Sprint(uid),
 		"virtual_uid_maps":        fmt.Sprintf("static:%d", uid),
@@ -51,8 +71,24 @@ func (cfg PostfixConfig) MailHost(t testing.TB, domains string, mailboxes ...str
 	maps.Copy(main, cfg.Main)
 	cfg.Main = main
 
-	// A process reads the table of mailboxes once, when it starts. So that
-	// changes take effect each one serves one session or delivery.
+	h := newHost(mailboxes)
+	h.tell = func(t testing.TB, mailboxes []string) {
+		t.Helper()
+		h.WriteFile(t, mailboxTable, postfixTable(mailboxes))
+	}
+	files := map[string]string{mailboxTable: postfixTable(h.mailboxes())}
+	maps.Copy(files, cfg.Files)
+	cfg.Files = files
+
+	h.Server = Postfix(t, cfg.oneUse())
+	mkdir(t, filepath.Join(h.dir, "mail"), uid, gid, 0o700)
+	return h
+}
+
+// oneUse returns the configuration with processes that serve one session, or
+// one delivery, each. They read the table of mailboxes when they start and never
+// again.
+func (cfg PostfixConfig) oneUse() PostfixConfig {
 	smtp := slices.Clone(cfg.SMTP)
 	if len(smtp) == 0 {
 		smtp = []SMTPService{{}}
@@ -62,24 +98,13 @@ func (cfg PostfixConfig) MailHost(t testing.TB, domains string, mailboxes ...str
 	}
 	cfg.SMTP = smtp
 	cfg.Master = append([]string{"virtual unix - n n - - virtual -o max_use=1"}, cfg.Master...)
-
-	h := &Host{boxes: make(map[string]bool)}
-	for _, address := range mailboxes {
-		h.boxes[strings.ToLower(address)] = true
-	}
-	cfg.Files = maps.Clone(cfg.Files)
-	if cfg.Files == nil {
-		cfg.Files = make(map[string]string)
-	}
-	cfg.Files["mailboxes"] = h.table()
-	h.Server = Postfix(t, cfg)
-	mkdir(t, filepath.Join(h.dir, "mail"), uid, gid, 0o700)
-	return h
+	return cfg
 }
 
 // AddMailbox adds a mailbox. Each SMTP session that begins after AddMailbox has
-// returned finds it. One that is open goes on with the mailboxes it began with,
-// as at any Postfix with indexed tables: Stop and Start end it.
+// returned finds it. One that is open goes on with the mailboxes it began with
+// at a Postfix, as with any indexed tables, and may do so elsewhere: Stop and
+// Start end it.
 func (h *Host) AddMailbox(t testing.TB, address string) {
 	t.Helper()
 	h.set(t, address, true)
@@ -101,23 +126,25 @@ func (h *Host) set(t testing.TB, address string, exists bool) {
 	} else {
 		delete(h.boxes, strings.ToLower(address))
 	}
-	write(t, filepath.Join(h.dir, "etc", "mailboxes"), h.table())
+	h.tell(t, h.mailboxes())
 }
 
-// table returns the mailboxes as a look-up table, see virtual_mailbox_maps in
-// virtual(8). A local part that needs quotes has them in the table too, see
-// postmap(1).
-func (h *Host) table() string {
+func (h *Host) mailboxes() []string { return slices.Sorted(maps.Keys(h.boxes)) }
+
+// postfixTable returns the mailboxes as a look-up table, see
+// virtual_mailbox_maps in virtual(8). A local part that needs quotes has them in
+// the table too, see postmap(1).
+func postfixTable(mailboxes []string) string {
 	var text strings.Builder
-	for _, address := range slices.Sorted(maps.Keys(h.boxes)) {
+	for _, address := range mailboxes {
 		fmt.Fprintf(&text, "%s %s/\n", address, maildir(address))
 	}
 	return text.String()
 }
 
 // maildir returns the name of the mailbox's directory, in which no byte of the
-// address has a meaning for the file system or for the table.
-func maildir(address string) string { return url.PathEscape(strings.ToLower(address)) }
+// address has a meaning for the file system, for a table or for a shell.
+func maildir(address string) string { return url.QueryEscape(strings.ToLower(address)) }
 
 // Messages returns the messages that were delivered to the mailbox, the oldest
 // first, with all their header fields and lines that end in "\n".

@@ -20,21 +20,26 @@ var places = []string{"/usr/sbin", "/usr/lib/postfix/sbin", "/usr/libexec/postfi
 // programs installed. With [RequireServers] set to 1 the test fails instead.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
-	giveUp := t.Skipf
-	if os.Getenv(RequireServers) == "1" {
-		giveUp = t.Fatalf
-	}
 	if runtime.GOOS != "linux" {
-		giveUp("the real mail servers need Linux, this is %s", runtime.GOOS)
+		giveUp(t, "the real mail servers need Linux, this is %s", runtime.GOOS)
 	}
 	for _, name := range programs {
 		if lookPath(name) == "" {
-			giveUp("%s is not installed; packaging/test.sh installs it", name)
+			giveUp(t, "%s is not installed; packaging/test.sh installs it", name)
 		}
 	}
 	if os.Geteuid() != 0 {
-		giveUp("only root may start a mail server with users of its own; packaging/test.sh does it all as root")
+		giveUp(t, "only root may start a mail server with users of its own; packaging/test.sh does it all as root")
 	}
+}
+
+// giveUp ends the test as skipped or, by [RequireServers], as failed.
+func giveUp(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv(RequireServers) == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // program returns the path of a program of which the test was told by [Need]

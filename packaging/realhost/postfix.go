@@ -109,23 +109,24 @@ func Postfix(t testing.TB, cfg PostfixConfig) *Server {
 	t.Helper()
 	Need(t, "postfix")
 	s := newServer(t)
-	etc, queue := filepath.Join(s.dir, "etc"), filepath.Join(s.dir, "queue")
-	s.env = []string{"MAIL_CONFIG=" + etc}
+	s.etc = filepath.Join(s.dir, "etc")
+	s.env = []string{"MAIL_CONFIG=" + s.etc}
+	queue := filepath.Join(s.dir, "queue")
 	s.logFile = filepath.Join(s.dir, "mail.log")
 	s.pidFile = filepath.Join(queue, "pid", "master.pid")
 	postfix := program(t, "postfix")
-	s.startCommand = []string{postfix, "-c", etc, "start"}
+	s.startCommand = []string{postfix, "-c", s.etc, "start"}
 	// "postfix stop" is the same but for looking once a second whether
 	// Postfix has ended, for which Server.Stop looks more often.
-	s.stopCommand = []string{postfix, "-c", etc, "abort"}
+	s.stopCommand = []string{postfix, "-c", s.etc, "abort"}
 	s.prepare = func(t testing.TB) {
 		t.Helper()
 		write(t, filepath.Join(queue, quickStart), "")
 	}
 
-	mkdir(t, etc, 0, 0, 0o755)
+	mkdir(t, s.etc, 0, 0, 0o755)
 	for name, text := range cfg.Files {
-		write(t, filepath.Join(etc, name), text)
+		s.WriteFile(t, name, text)
 	}
 	services := cfg.SMTP
 	if len(services) == 0 {
@@ -138,8 +139,8 @@ func Postfix(t testing.TB, cfg PostfixConfig) *Server {
 		master = replaceServices(master, smtp.entry(addr))
 	}
 	master = replaceServices(master, cfg.Master...)
-	write(t, filepath.Join(etc, "master.cf"), strings.Join(master, "\n")+"\n")
-	write(t, filepath.Join(etc, "main.cf"), mainCF(postfixDefaults, map[string]string{
+	s.WriteFile(t, "master.cf", strings.Join(master, "\n")+"\n")
+	s.WriteFile(t, "main.cf", mainCF(postfixDefaults, map[string]string{
 		"data_directory":  filepath.Join(s.dir, "data"),
 		"queue_directory": queue,
 		// There need not be a syslog. Postfix wants to be told that the

@@ -31,9 +31,7 @@ func TestPostfixRoutes(t *testing.T) {
 	dial(t, front.Addr()).ask(t, 550, "VRFY carl@one.test")
 
 	match := front.WaitLog(t, `postfix/relay/smtp\[\d+\]: (\w+): to=<bert@one\.test>, relay=.*, status=sent`)
-	if id := match[1]; !strings.Contains(front.Log(), id+": removed") {
-		front.WaitLog(t, id+": removed")
-	}
+	front.WaitLog(t, match[1]+": removed")
 }
 
 func TestPostfixConfig(t *testing.T) {
@@ -88,7 +86,8 @@ func banner(t *testing.T, addr string) string {
 	return strings.TrimPrefix(strings.TrimSpace(string(buf[:n])), "220 ")
 }
 
-// Mail for anywhere else is returned at once and asks no DNS.
+// Mail for anywhere else is refused without a question to the DNS, and mail for
+// another machine stays here.
 func TestPostfixLetsNothingOut(t *testing.T) {
 	t.Parallel()
 	s := Postfix(t, PostfixConfig{Main: map[string]string{
@@ -98,13 +97,14 @@ func TestPostfixLetsNothingOut(t *testing.T) {
 	dial(t, s.Addr()).ask(t, 550, "VRFY someone@example.test")
 	send(t, s.Addr(), "someone@out.test", "hello")
 	match := s.WaitLog(t, `to=<someone@out\.test>.* status=(\w+) \((.*)\)`)
-	if match[1] != "deferred" || !strings.Contains(match[2], "Invalid argument") {
+	if match[1] != "deferred" || !strings.Contains(match[2], "connect to 192.0.2.1") {
 		t.Errorf("mail to another machine: %q", match[0])
 	}
 }
 
 func TestPostfixIsGoneAfterTheTest(t *testing.T) {
 	t.Parallel()
+	Need(t, "postfix")
 	var s *Server
 	t.Run("test", func(t *testing.T) {
 		s = Postfix(t, PostfixConfig{})

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // process is what /proc/PID/stat says of a process, see proc(5).
@@ -72,6 +71,13 @@ func (s *Server) remaining() []process {
 	return found
 }
 
+// ended reports whether the server's first process is no more.
+func (s *Server) ended() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.session))
+	p, ok := parseStat(text)
+	return err != nil || ok && p.zombie
+}
+
 func (s *Server) owns(p process) bool {
 	if s.session != 0 && p.session == s.session {
 		return true
@@ -81,13 +87,14 @@ func (s *Server) owns(p process) bool {
 }
 
 // waitGone waits until the server has no process and returns those that it
-// still has after the given time.
-func (s *Server) waitGone(atMost time.Duration) []process {
-	for deadline := time.Now().Add(atMost); ; time.Sleep(pollEvery) {
-		if left := s.remaining(); len(left) == 0 || time.Now().After(deadline) {
-			return left
-		}
-	}
+// still has after [patience].
+func (s *Server) waitGone() []process {
+	var left []process
+	poll(func() bool {
+		left = s.remaining()
+		return len(left) == 0
+	})
+	return left
 }
 
 // readPID returns the number in a pid file, 0 if there is none.

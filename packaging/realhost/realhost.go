@@ -1,10 +1,12 @@
 // Package realhost starts real mail servers for tests: each in a directory of
 // its own below the temporary directory, on a loopback address of its own, with
-// a configuration of its own. It ends them and removes them with the test. The
-// system's own configuration, such as /etc/postfix, is never read or written.
+// a configuration of its own. It ends them and removes them with the test, even
+// if the test's process is killed. The system's own configuration, such as
+// /etc/postfix, and a server that runs with it are left alone.
 //
 // It needs Linux, root and the servers' packages. Where one of them is missing
-// the test is skipped, see [Need].
+// the test is skipped, see [Need]. Those that Debian installs only in place of
+// Postfix are unpacked instead, see [UnpackedServers].
 //
 // The servers talk to loopback only: they ask no DNS and their SMTP client is
 // bound to 127.0.0.1, from where nothing else can be reached.
@@ -16,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +41,7 @@ const (
 // goroutine; the others may be called from any.
 type Server struct {
 	dir     string   // everything the server has, removed with the test
+	etc     string   // its configuration, within dir
 	addrs   []string // where it listens
 	logFile string
 	pidFile string
@@ -59,9 +63,11 @@ func (s *Server) Addr() string { return s.addrs[0] }
 
 // Addrs returns where each SMTP service listens, in the order of the
 // configuration.
-func (s *Server) Addrs() []string { return append([]string(nil), s.addrs...) }
+func (s *Server) Addrs() []string { return slices.Clone(s.addrs) }
 
-// Dir returns the directory that holds all of the server's files.
+// Dir returns the directory that holds all of the server's files. The server's
+// user may enter it, so it is a place for Unix sockets of the test, which
+// t.TempDir is not. In main.cf it is "$config_directory/..".
 func (s *Server) Dir() string { return s.dir }
 
 // Start starts a server that was stopped and returns when each SMTP service
@@ -99,7 +105,7 @@ func (s *Server) Stop(t testing.TB) {
 	if err != nil {
 		t.Errorf("realhost: %s: %v\n%s", strings.Join(s.stopCommand, " "), err, out)
 	}
-	left := s.waitGone(patience)
+	left := s.waitGone()
 	if len(left) == 0 {
 		return
 	}
@@ -107,7 +113,7 @@ func (s *Server) Stop(t testing.TB) {
 	for _, p := range left {
 		p.kill()
 	}
-	if left := s.waitGone(patience); len(left) > 0 {
+	if left := s.waitGone(); len(left) > 0 {
 		t.Errorf("realhost: cannot be killed: %v", left)
 	}
 }
@@ -129,9 +135,17 @@ func (s *Server) Run(t testing.TB, name string, args ...string) string {
 
 func (s *Server) command(argv ...string) *exec.Cmd {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir = s.dir
+	cmd.Dir = s.dir // by which remaining knows what it leaves behind
 	cmd.Env = append(os.Environ(), s.env...)
 	return cmd
+}
+
+// WriteFile writes a file of the given name next to the server's configuration,
+// where [PostfixConfig.Files] are, in place of one that is there. When a server
+// reads it again is the server's affair.
+func (s *Server) WriteFile(t testing.TB, name, text string) {
+	t.Helper()
+	write(t, filepath.Join(s.etc, name), text)
 }
 
 // Log returns all that the server has logged since the test began.
