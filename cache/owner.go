@@ -41,7 +41,7 @@ func (c *Cache) newOwner(k key, yes policy.Answer, now time.Time) (o owner, ok b
 		return owner{}, false
 	}
 	// What the administrator alone wants to know may be left out: 0 is "".
-	o.method, _ = c.methods.id8(yes.Method)
+	o.method = c.methods.id8(yes.Method)
 	o.asked = c.moment(anchored(at, now))
 	o.took = uint16(min(max(yes.Took.Milliseconds(), 0), math.MaxUint16))
 	o.weak = yes.Weak
@@ -49,7 +49,7 @@ func (c *Cache) newOwner(k key, yes policy.Answer, now time.Time) (o owner, ok b
 		o.code = uint16(code)
 	}
 	if len(yes.Reply.Enhanced) <= maxEnhanced {
-		o.enhanced, _ = c.codes.id8(yes.Reply.Enhanced)
+		o.enhanced = c.codes.id8(yes.Reply.Enhanced)
 	}
 	return o, true
 }

@@ -44,10 +44,14 @@ func (w *words) id(s string) (uint16, bool) {
 	return id, true
 }
 
-// id8 is id for a table of at most 256 words.
-func (w *words) id8(s string) (uint8, bool) {
+// id8 is id for a table of at most 256 words; a word that it has no room for is
+// the first, which says nothing.
+func (w *words) id8(s string) uint8 {
 	id, ok := w.id(s)
-	return uint8(id), ok && id <= math.MaxUint8
+	if !ok || id > math.MaxUint8 {
+		return 0
+	}
+	return uint8(id)
 }
 
 // word returns the word of a number that id has given.

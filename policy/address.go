@@ -185,6 +185,11 @@ func ambiguous(recipient string) bool {
 	return strings.ContainsAny(local, `"\()`) || strings.Contains(dotted, " .") || strings.Contains(dotted, ". ")
 }
 
+// isSpelled tells whether a recipient has the address's local part as it is.
+func (a Address) isSpelled(recipient string) bool {
+	return recipient[:max(0, strings.LastIndexByte(recipient, '@'))] == a.local
+}
+
 // unquote takes the quoting off a local part in the form of the dialogue; what
 // is no well-formed Quoted-string is returned as it is.
 func unquote(local string) string {

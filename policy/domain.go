@@ -2,6 +2,8 @@ package policy
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 )
 
@@ -24,6 +26,17 @@ type Host struct {
 	Route       string // transport(5) value that leads to it: "smtp:[NAME]:25"
 	AliasDomain string // pseudo-domain that the alias map sends its mailboxes to
 	Prober      Prober
+
+	// LastResort: the host owns what every other host of the domain said No to,
+	// even if it is Unsure itself: it accepts everything, is down, or does not
+	// answer within a third of Options.Deadline; see Decide.
+	LastResort bool
+	// Names are what the host is called, besides Name, as no client may hear it.
+	Names []string
+	// Addresses tells whether an IP address, not mapped and without a zone, is
+	// known to be the host's. It does no I/O, and is called concurrently. nil:
+	// none are known.
+	Addresses func(netip.Addr) bool
 }
 
 // Domain is a distributed domain: its names, and its hosts in order of
@@ -37,12 +50,18 @@ type Domain struct {
 	// whichever of Names the recipient had: one mailbox, one entry in memory.
 	// "": hosts are asked about the name that the recipient had.
 	AskAs string
-	// Delimiter is Postfix's recipient_delimiter: mailboxes are looked for
-	// without their extension first. "": there are no extensions.
+	// Delimiter is Postfix's recipient_delimiter: a mailbox that nobody has by its
+	// full name is looked for without its extension. "": there are no extensions.
 	Delimiter string
 	// Owners are the addresses that are settled without asking, as Key returns
 	// them with the first of Names for domain, and the names of their hosts.
 	Owners map[string]string
+	// PassUnsure lets recipients in at the door where the verdict is Defer; their
+	// mail waits in the queue until the hosts can be asked.
+	PassUnsure bool
+	// HostText tells the client of a Reject what the first of the hosts said,
+	// unless that would give away a host.
+	HostText bool
 
 	hosts atomic.Pointer[[]*Host]
 }
@@ -68,6 +87,16 @@ func (d *Domain) host(name string) *Host {
 		}
 	}
 	return nil
+}
+
+// hasClient tells whether a client's address is known to be one of the hosts'.
+func (d *Domain) hasClient(client string) bool {
+	ip, err := netip.ParseAddr(client)
+	if err != nil {
+		return false
+	}
+	ip = ip.Unmap().WithZone("")
+	return slices.ContainsFunc(d.Hosts(), func(h *Host) bool { return h.Addresses != nil && h.Addresses(ip) })
 }
 
 // asked returns the address as the hosts know it.

@@ -12,7 +12,7 @@ func newSiteWithExtensions(t *testing.T, hosts ...*mailHost) *site {
 	return newSiteOf(t, &Domain{Names: []string{"example.com"}, Delimiter: "+-"}, hosts...)
 }
 
-func TestMailboxIsLookedForWithoutItsExtension(t *testing.T) {
+func TestMailboxIsLookedForByItsFullNameAndThenWithoutItsExtension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mail1, mail2 := newHost("mail1"), newHost("mail2", "anna@example.com")
 		s := newSiteWithExtensions(t, mail1, mail2)
@@ -20,9 +20,39 @@ func TestMailboxIsLookedForWithoutItsExtension(t *testing.T) {
 		for _, recipient := range []string{"anna@example.com", "anna+other@example.com", "Anna-List@example.com"} {
 			wantDeliver(t, s.look(t, recipient), mail2, SourceMemory)
 		}
-		if got, want := mail2.questions(), []string{"anna@example.com"}; !slices.Equal(got, want) {
+		if got, want := mail2.questions(), []string{
+			"anna+list@example.com", "anna@example.com", "anna+other@example.com", "Anna-List@example.com",
+		}; !slices.Equal(got, want) {
 			t.Errorf("asked %q, want %q", got, want)
 		}
+	})
+}
+
+// As Postfix does: virtual(5), canonical(5) and the rest ask for the full name first.
+func TestFullNameOwnsBeforeTheNameWithoutItsExtension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1", "anna@example.com"), newHost("mail2", "anna-maria@example.com")
+		s := newSiteWithExtensions(t, mail1, mail2)
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
+		wantDeliver(t, s.look(t, "anna-maria@example.com"), mail2, SourceSearch)
+		for range 2 {
+			wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+			wantDeliver(t, s.look(t, "anna-maria@example.com"), mail2, SourceMemory)
+			wantDeliver(t, s.look(t, "anna-list@example.com"), mail1, SourceMemory)
+		}
+	})
+}
+
+// mail2 may have it, and anna is somebody else.
+func TestFullNameThatIsDeferredDoesNotGoToTheNameWithoutItsExtension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1", "anna@example.com"), newHost("mail2").down()
+		s := newSiteWithExtensions(t, mail1, mail2)
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
+		wantVerdict(t, s.look(t, "anna-maria@example.com"), Defer)
+		time.Sleep(unsureExpire)
+		mail2.has("anna-maria@example.com")
+		wantDeliver(t, s.look(t, "anna-maria@example.com"), mail2, SourceSearch)
 	})
 }
 
@@ -54,13 +84,15 @@ func TestExtendedAddressIsRejectedOnlyByANoToBothOfItsNames(t *testing.T) {
 		want       Verdict
 		asked      int
 	}{
-		{"base is there", yes, no, Deliver, 1},
-		{"full is there", no, yes, Deliver, 2},
-		{"full is there, base not to be asked about", unsure, yes, Deliver, 2},
+		{"base is there", yes, no, Deliver, 2},
+		{"base is there, full not to be asked about", yes, unsure, Defer, 1},
+		{"both are there", yes, yes, Deliver, 1},
+		{"full is there", no, yes, Deliver, 1},
+		{"full is there, base not to be asked about", unsure, yes, Deliver, 1},
 		{"neither is there", no, no, Reject, 2},
 		{"base not to be asked about", unsure, no, Defer, 2},
-		{"full not to be asked about", no, unsure, Defer, 2},
-		{"neither to be asked about", unsure, unsure, Defer, 2},
+		{"full not to be asked about", no, unsure, Defer, 1},
+		{"neither to be asked about", unsure, unsure, Defer, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -89,7 +121,7 @@ func TestExtendedAddressIsRejectedOnlyByANoToBothOfItsNames(t *testing.T) {
 
 func TestTheAskersTimeIsForBothNamesTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mail1 := newHost("mail1", "user+ext@example.com").takes(2 * time.Second)
+		mail1 := newHost("mail1", "user@example.com").takes(2 * time.Second)
 		s := newSiteWithExtensions(t, mail1)
 		begun := time.Now()
 		wantVerdict(t, s.ask(t, Request{Recipient: "user+ext@example.com", Wait: 3 * time.Second}), Defer)
@@ -119,7 +151,7 @@ func TestBothNamesAreAskedInTheDomainsOwnSpelling(t *testing.T) {
 		s := newSiteOf(t, &Domain{Names: []string{"example.com"}, Delimiter: "+", AskAs: "inner.example"}, mail1)
 		wantDeliver(t, s.look(t, "user+ext@example.com"), mail1, SourceSearch)
 		wantVerdict(t, s.look(t, "other+ext@example.com"), Reject)
-		want := []string{"user@inner.example", "user+ext@inner.example", "other@inner.example", "other+ext@inner.example"}
+		want := []string{"user+ext@inner.example", "other+ext@inner.example", "other@inner.example"}
 		if got := mail1.questions(); !slices.Equal(got, want) {
 			t.Errorf("asked %q, want %q", got, want)
 		}
@@ -128,13 +160,18 @@ func TestBothNamesAreAskedInTheDomainsOwnSpelling(t *testing.T) {
 
 // The rule that no rejection is put together from an expired no holds over both
 // names.
-func TestRejectNeedsALivingNoToTheBaseWhenTheFullNameIsSettled(t *testing.T) {
+func TestRejectNeedsALivingNoToTheFullNameWhenTheBaseIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mail1 := newHost("mail1")
+		mail1 := newHost("mail1").does(func(a Address) Answer {
+			if a.Local() == "user" {
+				return Answer{Says: Unsure, Why: "421"}
+			}
+			return Answer{Says: No}
+		})
 		s := newSiteWithExtensions(t, mail1)
-		wantVerdict(t, s.look(t, "user@example.com"), Reject)
+		wantVerdict(t, s.look(t, "user+ext@example.com"), Defer)
 		time.Sleep(noExpire - time.Second)
-		mail1.has("user@example.com").takes(2 * time.Second)
+		mail1.has("user+ext@example.com").takes(2 * time.Second)
 		wantVerdict(t, s.look(t, "user+ext@example.com"), Defer)
 		wantDeliver(t, s.look(t, "user+ext@example.com"), mail1, SourceSearch)
 	})
@@ -151,18 +188,17 @@ func (m meanwhile) Recall(a Address) Memo {
 	return m.shelf.Recall(a)
 }
 
-func TestRejectNeedsANoToTheBaseOfAHostAddedMeanwhile(t *testing.T) {
+func TestRejectNeedsANoToTheFullNameOfAHostAddedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mail1, mail2 := newHost("mail1"), newHost("mail2", "user@example.com")
+		mail1, mail2 := newHost("mail1"), newHost("mail2", "user+ext@example.com")
 		d := &Domain{Names: []string{"example.com"}, Delimiter: "+"}
 		d.SetHosts(listOf(mail1))
 		memory := meanwhile{newShelf(), func(a Address) {
-			if a.Local() == "user+ext" { // the base is settled by then
+			if a.Local() == "user" { // the full name is settled by then
 				d.SetHosts(listOf(mail1, mail2))
 			}
 		}}
 		s := &site{Searcher: newTestSearcher(t, memory, d)}
-		wantVerdict(t, s.look(t, "user@example.com"), Reject)
 		wantVerdict(t, s.look(t, "user+ext@example.com"), Defer)
 		wantDeliver(t, s.look(t, "user+ext@example.com"), mail2, SourceSearch)
 	})

@@ -116,6 +116,9 @@ func TestFaultWhileARefreshSearchesIsSurvived(t *testing.T) {
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
 		synctest.Wait()
 		memory.breaks("")
+		mail1.has()
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer) // it was there a moment ago
+		time.Sleep(doubtTime)
 		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
 	})
 }

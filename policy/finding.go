@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Verdict is what Postfix is to do with a recipient.
 type Verdict uint8
@@ -31,7 +34,12 @@ type Request struct {
 	Client    string        // client address
 	Helo      string        // the client's EHLO or HELO name
 	State     string        // protocol_state, "" where the face knows none
+	Unquoted  bool          // Recipient has no quoting: what looks like it is the mailbox's name
+	Fresh     bool          // a rejection would bounce a message: no long remembered one will do
 	Wait      time.Duration // how long to wait for the hosts; 0: as long as the search may take
+	// Door: the client still waits to hear whether he may send to the recipient.
+	// Only here Domain.PassUnsure counts: at delivery nobody can be let in.
+	Door bool
 }
 
 // Where a finding came from.
@@ -46,13 +54,18 @@ const (
 // one search share it.
 type Finding struct {
 	Verdict Verdict
-	Address Address       // of the recipient, as it was normalised
-	Host    *Host         // the owner, with Deliver; else nil
+	Address Address // of the recipient, as it was normalised
+	Host    *Host   // the owner, with Deliver; else nil
+	// LastResort, with Deliver: no host said yes, and Host owns what no other has.
+	LastResort bool
+	// LetIn, with Pass: the recipient is ours, and is let in though it could not be
+	// found out whether there is such a mailbox; see Domain.PassUnsure.
+	LetIn   bool
 	Reply   Reply         // what to tell the client, with Reject and Defer
 	Source  string        // SourceMemory, …
 	Age     time.Duration // of the oldest answer that counted
 	Answers []Answer      // of the hosts, in order of preference, as far as they were needed
-	Why     string        // why Defer or Pass, for the administrator
+	Why     string        // why Defer, Pass or LastResort, for the administrator
 }
 
 // Combine is the one place where a verdict is made of answers. Each answer
@@ -83,3 +96,23 @@ func Combine(answers []Answer) (v Verdict, owner int) {
 	}
 	return Defer, -1
 }
+
+// Decide is Combine for hosts one of which may be the domain's last resort: if
+// every other host said No, and it is Unsure, it owns the mailbox, though its
+// answer at the index that is returned is no yes. A last resort that says yes or
+// no is a host like the others, as is one that has not answered yet, or that is
+// the domain's only host: then nobody else has said no. Each answer belongs to
+// the host at the same place.
+func Decide(hosts []*Host, answers []Answer) (v Verdict, owner int) {
+	v, owner = Combine(answers)
+	if v != Defer || len(answers) < 2 || len(hosts) != len(answers) {
+		return v, owner
+	}
+	last := slices.IndexFunc(answers, notNo)
+	if !hosts[last].LastResort || answers[last].Says != Unsure || slices.ContainsFunc(answers[last+1:], notNo) {
+		return v, owner
+	}
+	return Deliver, last
+}
+
+func notNo(a Answer) bool { return a.Says != No }

@@ -45,6 +45,12 @@ func (s *Searcher) inquire(a Address, hosts []*Host, remembered []Answer) (f Fin
 		}
 	}()
 	q := &inquiry{s: s, a: a, hosts: hosts, answers: make([]Answer, len(hosts)), heard: make(chan heard, len(hosts))}
+	if slices.ContainsFunc(hosts, func(h *Host) bool { return h.LastResort }) {
+		// What is delivered to a last resort may be lost there if another host has
+		// the mailbox by now. So that, too, is all of one moment, and at no cost in
+		// time: a last resort that hangs leaves none to ask again.
+		remembered = slices.DeleteFunc(slices.Clone(remembered), func(r Answer) bool { return r.Says != Yes })
+	}
 	for i, h := range hosts {
 		at := slices.IndexFunc(remembered, func(r Answer) bool { return r.Host == h.Name && r.Says != Unasked })
 		if at >= 0 {
@@ -55,7 +61,7 @@ func (s *Searcher) inquire(a Address, hosts []*Host, remembered []Answer) (f Fin
 		q.ask(ctx, i)
 	}
 	q.listen(ctx)
-	if v, _ := Combine(q.answers); v == Reject {
+	if v, _ := Decide(q.hosts, q.answers); v == Reject {
 		// A mailbox that has moved from a host that was down to one that had no
 		// such mailbox yet would be refused by a no of either time. So what was
 		// remembered is asked for again: a rejection is all of one moment.
@@ -77,7 +83,16 @@ func (s *Searcher) inquire(a Address, hosts []*Host, remembered []Answer) (f Fin
 func (q *inquiry) ask(ctx context.Context, i int) {
 	q.answers[i] = Answer{Host: q.hosts[i].Name}
 	q.waiting++
-	go func() { q.heard <- heard{i, q.s.ask(ctx, q.hosts[i], q.a)} }()
+	go func() {
+		if q.hosts[i].LastResort {
+			// Its silence is an answer. There must be time left to tell that to the
+			// asker, and to ask about the base of an extended address after the full one.
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, q.s.opt.Deadline/3)
+			defer cancel()
+		}
+		q.heard <- heard{i, q.s.ask(ctx, q.hosts[i], q.a)}
+	}()
 }
 
 // ask puts the question to one host; a fault of ours is an Unsure answer.
@@ -124,7 +139,7 @@ func (q *inquiry) listen(ctx context.Context) {
 // yes tells whether a host said yes, and whether no host that is still silent
 // could be preferred to it.
 func (q *inquiry) yes() (yes, final bool) {
-	_, owner := Combine(q.answers)
+	_, owner := Decide(q.hosts, q.answers)
 	if owner < 0 {
 		return false, false
 	}
@@ -149,10 +164,12 @@ func (q *inquiry) giveUp(cause error) {
 	}
 }
 
-// conclude makes the finding of what was heard so far, and remembers it.
+// conclude makes the finding of what was heard so far, and remembers it. A last
+// resort that did not say yes is no owner to be remembered: a mailbox that another
+// host gets is to be found there once that host's no has expired.
 func (q *inquiry) conclude() Finding {
 	f := q.s.finding(q.hosts, slices.Clone(q.answers), SourceSearch)
-	if f.Verdict == Deliver {
+	if f.Verdict == Deliver && !f.LastResort {
 		q.s.memory.Own(q.a, q.owner(f))
 	} else {
 		q.s.memory.Keep(q.a, f.Answers)
@@ -161,7 +178,7 @@ func (q *inquiry) conclude() Finding {
 }
 
 func (q *inquiry) owner(f Finding) Answer {
-	_, i := Combine(f.Answers)
+	_, i := Decide(q.hosts, f.Answers)
 	return f.Answers[i]
 }
 
@@ -177,7 +194,7 @@ func (q *inquiry) linger(ctx context.Context, f Finding) {
 	if f.Verdict != Deliver {
 		return
 	}
-	if _, i := Combine(q.answers); q.hosts[i] != f.Host {
+	if _, i := Decide(q.hosts, q.answers); i >= 0 && q.hosts[i] != f.Host && q.answers[i].Says == Yes {
 		q.s.memory.Own(q.a, q.answers[i])
 	}
 }
@@ -210,9 +227,10 @@ func (s *Searcher) renew(d *Domain, a Address, owner *Host) {
 	case answer.Says == Yes:
 		s.memory.Own(a, answer)
 	case answer.Says == No:
+		s.doubts.add(a) // first: there is no moment without owner and doubt
 		s.memory.Disown(a)
 		s.memory.Keep(a, []Answer{answer})
-		_, err = s.locate(ctx, d, a, time.Now().Add(s.opt.Deadline))
+		_, err = s.locate(ctx, d, a, wish{until: time.Now().Add(s.opt.Deadline)})
 	}
 	if err != nil {
 		s.opt.Log.Error("refresh failed", "err", err.Error())

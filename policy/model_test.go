@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,22 @@ func (w *world) judgeReject(names []string, f Finding) {
 				w.accuse("rejected %q by %v from %s, and %s has it", name, f.Answers, f.Source, h.name)
 			}
 		}
+	}
+}
+
+// judgeLastResort: nothing goes there unasked that another host has had for longer
+// than a no is remembered.
+func (w *world) judgeLastResort(names []string, f Finding) {
+	now := time.Now()
+	for _, h := range w.listed {
+		for _, name := range names {
+			if h.name != w.last && w.relist.Before(now) && h.hasHad(name, now.Add(-noExpire)) {
+				w.accuse("delivered %q to the last resort by %v from %s, and %s has it", name, f.Answers, f.Source, h.name)
+			}
+		}
+	}
+	if f.Host.Name != w.last || len(w.listed) < 2 {
+		w.accuse("delivered %q to %s as the last resort of %d hosts", names, f.Host.Name, len(w.listed))
 	}
 }
 
@@ -52,10 +69,36 @@ func (w *world) wasDue(name string, h *worldHost, stale time.Time) bool {
 	return false
 }
 
-// judgeDefer: nobody is deferred while all hosts are well.
+// judgeDoubt: no mailbox is refused that was delivered to a moment ago.
+func (w *world) judgeDoubt(local string, asked time.Time) {
+	at, ok := w.delivered[local]
+	if ok && asked.After(at) && time.Since(at) < doubtTime {
+		w.accuse("rejected %q, which was delivered %v ago", local, time.Since(at))
+	}
+}
+
+// mayDoubt tells whether one of the mailboxes may have lost its owner lately: a
+// host that had said yes to it said no, or was none of the domain's.
+func (w *world) mayDoubt(names []string) bool {
+	lately := time.Now().Add(-doubtTime - 2*deadline)
+	for _, h := range w.all {
+		off := !slices.Contains(w.listed, h) || w.off[h].After(lately)
+		for _, name := range names {
+			if !h.yes(name).IsZero() && (off || h.no(name).After(lately)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// judgeDefer: nobody is deferred while all hosts are well, but who is doubted.
 func (w *world) judgeDefer(names []string, f Finding, asked time.Time, wait time.Duration) {
 	calm := asked.Add(-2*deadline - unsureExpire)
 	if len(w.listed) == 0 || wait != 0 || !w.relist.Before(calm) || strings.Contains(f.Why, "grew too old") {
+		return
+	}
+	if strings.Contains(f.Why, "until a moment ago") && w.mayDoubt(names) {
 		return
 	}
 	for _, h := range w.listed {
@@ -130,7 +173,7 @@ func someHosts(t *rapid.T) step {
 }
 
 func purge(*rapid.T) step {
-	return step{"forget", func(w *world) { w.memory.forget() }}
+	return step{"forget", func(w *world) { w.forget() }}
 }
 
 // steps draws what happens: mostly look-ups.
@@ -145,13 +188,17 @@ func steps(t *rapid.T) []step {
 
 // play lets the steps happen one after another, the look-ups behind them so that
 // the world changes meanwhile, and returns the rules that were broken.
-func play(t *testing.T, folds []bool, delimiter string, steps []step) (faults []string) {
+func play(t *testing.T, folds []bool, delimiter, last string, steps []step) (faults []string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
 			site:    newSiteOf(t, &Domain{Names: []string{"example.com"}, Delimiter: delimiter}),
 			began:   time.Now(),
+			last:    last,
 			lookups: make(map[string][]time.Time),
+
+			delivered: make(map[string]time.Time),
+			off:       make(map[*worldHost]time.Time),
 		}
 		for i, f := range folds {
 			w.all = append(w.all, newWorldHost(fmt.Sprintf("mail%d", i), f))
@@ -177,7 +224,8 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		folds := rapid.SliceOfN(rapid.Bool(), 3, 3).Draw(rt, "hosts that fold case")
 		delimiter := rapid.SampledFrom([]string{"", "+"}).Draw(rt, "recipient_delimiter")
-		for _, fault := range play(t, folds, delimiter, steps(rt)) {
+		last := rapid.SampledFrom([]string{"", "mail1"}).Draw(rt, "last resort")
+		for _, fault := range play(t, folds, delimiter, last, steps(rt)) {
 			rt.Error(fault)
 		}
 	})

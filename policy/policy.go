@@ -10,5 +10,6 @@
 // The rule above all others: a mailbox that exists is never refused. Reject is
 // said in one place only, Combine, and only if every host of the domain said
 // No about this very address. Whatever else happens is Unsure, and Unsure can
-// only lead to Defer.
+// only lead to Defer, or, where the configuration wants it, to the mail's being
+// taken in all the same: by a last resort (Decide), or at the door (PassUnsure).
 package policy

@@ -66,19 +66,24 @@ func TestRefreshFindsTheHostThatTheMailboxMovedTo(t *testing.T) {
 	})
 }
 
-func TestRefreshFindsThatTheMailboxIsGone(t *testing.T) {
+func TestRefreshFindsThatTheMailboxIsGoneAndRefusesItWhenTheDoubtIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, mail1, mail2 := grownStale(t)
 		mail1.has()
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
 		synctest.Wait()
 		f := s.look(t, "anna@example.com")
-		wantVerdict(t, f, Reject)
-		if f.Source != SourceMemory {
-			t.Errorf("source %q", f.Source)
+		wantVerdict(t, f, Defer)
+		// It may have arrived by now, so the hosts were asked again.
+		if f.Source != SourceSearch || f.Reply != deferReply {
+			t.Errorf("source %q, client is told %v", f.Source, f.Reply)
 		}
-		wantAsked(t, 1, mail2)
-		wantAsked(t, 2, mail1) // the rejection is all of one moment
+		wantAsked(t, 2, mail2)
+		wantAsked(t, 3, mail1)
+		time.Sleep(doubtTime - ms)
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+		time.Sleep(ms)
+		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
 	})
 }
 

@@ -69,14 +69,14 @@ func TestNewHostIsAskedFirstAndTheOthersBeforeARejection(t *testing.T) {
 	})
 }
 
-func TestOwnerThatIsNoHostOfTheDomainAnyMoreIsSearchedAnew(t *testing.T) {
+func TestOwnerThatIsNoHostOfTheDomainAnyMoreIsSearchedAnewAndNotRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mail1, mail2 := newHost("mail1", "anna@example.com"), newHost("mail2")
 		s := newSite(t, mail1, mail2)
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
 
 		s.domain.SetHosts(listOf(mail2))
-		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
 		wantAsked(t, 1, mail1)
 		time.Sleep(noExpire)
 

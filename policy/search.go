@@ -44,6 +44,7 @@ type Searcher struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	doubts    doubts
 	flights   singleflight.Group // joins the askers for one address
 	refreshes singleflight.Group // and those who find one owner stale
 
@@ -104,48 +105,71 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 		return Finding{Verdict: Pass, Address: a, Why: "not one of our domains"}, nil
 	case isProbe(r.Helo):
 		return Finding{Verdict: Pass, Address: a, Why: "a probe of another postwhere: it wants this host's own answer"}, nil
+	case r.State == "VRFY" && d.hasClient(r.Client):
+		// It would ask its own Postfix, which would ask us again, and so in circles.
+		return Finding{Verdict: Pass, Address: a, Why: "a VRFY by one of the domain's own hosts: it wants this host's own answer"}, nil
 	case errors.Is(err, ErrUnaskable):
+		// It is not let in either: it could only wait in the queue, until it bounces.
 		return s.deferred(Finding{Address: a}, err.Error()), nil
 	}
 	wait := s.opt.Deadline
 	if r.Wait > 0 && r.Wait < wait {
 		wait = r.Wait
 	}
-	f, err = s.findMailbox(ctx, d, a, start.Add(wait))
+	f, err = s.findMailbox(ctx, d, a, wish{until: start.Add(wait), fresh: r.Fresh})
 	f.Address = a
-	if f.Verdict == Reject && ambiguous(r.Recipient) {
+	switch {
+	case f.leansOnNo() && (ambiguous(r.Recipient) || r.Unquoted && !a.isSpelled(r.Recipient)):
 		f = s.deferred(f, "the hosts were asked about "+a.String()+", but another mailbox may be meant")
+	case f.leansOnNo() && s.doubted(d, a):
+		f = s.deferred(f, "it was a mailbox until a moment ago, and may be on its way to another host")
 	}
-	return f, err
+	if err != nil {
+		return f, err
+	}
+	return f.told(d, r), nil
 }
 
-// findMailbox looks for the mailbox that an address leads to: with a
-// recipient_delimiter the one without the extension, and else, since a host may
-// have a mailbox of that very name, the full address: Reject needs a no to both.
-func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, until time.Time) (Finding, error) {
+// doubted tells whether a mailbox that an address leads to was known until a
+// moment ago: the one of that very name, or the one without the extension.
+func (s *Searcher) doubted(d *Domain, a Address) bool {
+	base, _ := a.Base(d.Delimiter)
+	return s.doubts.has(d.asked(a)) || s.doubts.has(d.asked(base))
+}
+
+// wish is how an asker wants to be answered.
+type wish struct {
+	until time.Time // he waits no longer
+	fresh bool      // he wants no rejection that was remembered for a while
+}
+
+// findMailbox looks for the mailbox that an address leads to: the one of that very
+// name, as Postfix does, and else, with a recipient_delimiter, the one without the
+// extension. Reject needs a no to both, and so does a delivery to the last resort.
+func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, w wish) (Finding, error) {
 	base, extended := a.Base(d.Delimiter)
 	if h := d.settled(a, base); h != nil {
 		return Finding{Verdict: Deliver, Host: h, Source: SourceOwners}, nil
 	}
 	begun := time.Now()
-	f, err := s.locate(ctx, d, d.asked(base), until)
-	if !extended || err != nil || f.Verdict == Deliver {
-		return f, err
-	}
-	full, err := s.locate(ctx, d, d.asked(a), until)
-	switch {
-	case err != nil || full.Verdict != Reject:
+	full, err := s.locate(ctx, d, d.asked(a), w)
+	if !extended || err != nil || !full.leansOnNo() {
 		return full, err
-	case f.Verdict != Reject:
-		return f, nil
-	case !s.stands(d, d.asked(base), f.Answers, begun):
-		return s.deferred(full, "a remembered answer grew too old during the search"), nil
 	}
-	return full, nil
+	f, err := s.locate(ctx, d, d.asked(base), w)
+	switch {
+	case err != nil || !f.leansOnNo():
+		return f, err
+	case !s.stands(d, d.asked(a), full.Answers, begun):
+		return s.deferred(f, "a remembered answer grew too old during the search"), nil
+	case full.LastResort:
+		return full, nil
+	}
+	return f, nil
 }
 
 // stands tells whether a rejection still does that was found a while ago: the
-// domain has the same hosts, and each of their answers was given since then or is
+// domain has the same hosts, and each no of theirs was given since then or is
 // remembered yet.
 func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Time) bool {
 	if !settles(d.Hosts(), answers) {
@@ -153,7 +177,7 @@ func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Tim
 	}
 	remembered := s.memory.Recall(a).Answers
 	for _, was := range answers {
-		if was.At.Before(since) && !slices.ContainsFunc(remembered, was.same) {
+		if was.Says == No && was.At.Before(since) && !slices.ContainsFunc(remembered, was.same) {
 			return false
 		}
 	}
@@ -161,27 +185,36 @@ func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Tim
 }
 
 // locate returns the finding about an address as it is put to the hosts.
-func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, until time.Time) (Finding, error) {
+func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Finding, error) {
 	memo := s.memory.Recall(a)
 	if memo.Owner.Says == Yes {
 		if h := d.host(memo.Owner.Host); h != nil {
-			if memo.Stale {
+			// A message that is about to be sent there is worth a question behind it:
+			// if the mailbox has moved, the next try finds it.
+			if memo.Stale || w.fresh && time.Since(memo.Owner.At) >= freshFor {
 				s.refresh(d, a, h)
 			}
 			return Finding{Verdict: Deliver, Host: h, Source: SourceMemory, Age: time.Since(memo.Owner.At)}, nil
 		}
+		s.doubts.add(a)
+		s.memory.Disown(a) // its host is the domain's no more
 	}
 	hosts := d.Hosts()
 	if settles(hosts, memo.Answers) {
-		return s.finding(hosts, memo.Answers, SourceMemory), nil
+		f := s.finding(hosts, memo.Answers, SourceMemory)
+		doubted := f.Verdict == Reject && s.doubts.has(a) // it may have arrived by now
+		if !doubted && (!f.leansOnNo() || !w.fresh || f.Age < freshFor) {
+			return f, nil
+		}
+		memo.Answers = nil
 	}
 	found := s.flights.DoChan(a.String(), func() (any, error) { return s.inquire(a, hosts, memo.Answers) })
-	patience, stop := context.WithDeadline(ctx, until)
+	patience, stop := context.WithDeadline(ctx, w.until)
 	defer stop()
 	select {
 	case r := <-found:
 		f, _ := r.Val.(Finding)
-		if f.Verdict == Reject && !settles(d.Hosts(), f.Answers) {
+		if f.leansOnNo() && !settles(d.Hosts(), f.Answers) {
 			// The search began before the domain got a host, which was not asked.
 			f = s.deferred(f, "the domain's hosts changed during the search")
 		}
@@ -203,45 +236,6 @@ func settles(hosts []*Host, answers []Answer) bool {
 		}
 	}
 	return true
-}
-
-// finding combines answers, one for each host. The slice goes into the finding.
-func (s *Searcher) finding(hosts []*Host, answers []Answer, source string) Finding {
-	f := Finding{Source: source, Answers: answers}
-	var owner int
-	f.Verdict, owner = Combine(answers)
-	now := time.Now()
-	for _, a := range answers {
-		if a.Says != Unasked {
-			f.Age = max(f.Age, now.Sub(a.At))
-		}
-	}
-	switch f.Verdict {
-	case Deliver:
-		f.Host, f.Age = hosts[owner], now.Sub(answers[owner].At)
-	case Reject:
-		f.Reply = s.opt.Reject
-	case Defer:
-		return s.deferred(f, whyDeferred(answers))
-	}
-	return f
-}
-
-func (s *Searcher) deferred(f Finding, why string) Finding {
-	f.Verdict, f.Reply, f.Why = Defer, s.opt.Defer, why
-	return f
-}
-
-func whyDeferred(answers []Answer) string {
-	if len(answers) == 0 {
-		return "the domain's hosts are not known yet"
-	}
-	for _, a := range answers {
-		if a.Says == Unsure {
-			return a.Host + ": " + a.Why
-		}
-	}
-	return "a host has not answered"
 }
 
 // enter counts a search in, if there may be one more; leave counts it out.

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,12 +16,16 @@ type world struct {
 	*site
 	began time.Time
 	all   []*worldHost
+	last  string // the name of the last resort, "": there is none
 
 	mu      sync.Mutex
 	listed  []*worldHost // the domain's hosts
 	relist  time.Time    // since when they are
 	lookups map[string][]time.Time
 	faults  []string // rules that were broken
+
+	delivered map[string]time.Time     // by recipient, since memory forgot
+	off       map[*worldHost]time.Time // until when a host was none of the domain's
 }
 
 type worldHost struct {
@@ -33,6 +38,7 @@ type worldHost struct {
 	delay   time.Duration
 	well    time.Time            // since when it is in no trouble and quick
 	lastYes map[string]time.Time // by local part in lower case
+	lastNo  map[string]time.Time // so too
 }
 
 type worldBox struct {
@@ -56,7 +62,7 @@ const quick = 2 * time.Second
 func newWorldHost(name string, folds bool) *worldHost {
 	return &worldHost{
 		name: name, folds: folds, well: time.Now(),
-		boxes: make(map[string]worldBox), lastYes: make(map[string]time.Time),
+		boxes: make(map[string]worldBox), lastYes: make(map[string]time.Time), lastNo: make(map[string]time.Time),
 	}
 }
 
@@ -81,6 +87,7 @@ func (h *worldHost) Ask(ctx context.Context, a Address) Answer {
 	defer h.mu.Unlock()
 	box, ok := h.box(a.Local())
 	if !ok {
+		h.lastNo[strings.ToLower(a.Local())] = time.Now()
 		return Answer{Says: No, At: at}
 	}
 	h.lastYes[strings.ToLower(a.Local())] = time.Now()
@@ -147,14 +154,33 @@ func (h *worldHost) yes(local string) time.Time {
 	return h.lastYes[strings.ToLower(local)]
 }
 
+func (h *worldHost) no(local string) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lastNo[strings.ToLower(local)]
+}
+
+// forget makes the memory forget all.
+func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.memory.forget()
+	clear(w.delivered)
+}
+
 // list makes some of the hosts the domain's.
 func (w *world) list(hosts []*worldHost) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, h := range w.all {
+		if !slices.Contains(w.listed, h) {
+			w.off[h] = time.Now()
+		}
+	}
 	w.listed, w.relist = hosts, time.Now()
 	var list []*Host
 	for _, h := range hosts {
-		list = append(list, &Host{Name: h.name, Prober: h})
+		list = append(list, &Host{Name: h.name, Prober: h, LastResort: h.name == w.last})
 	}
 	w.domain.SetHosts(list)
 }
@@ -177,14 +203,33 @@ func (w *world) lookUp(local string, wait time.Duration) {
 	switch f.Verdict {
 	case Reject:
 		w.judgeReject(names, f)
+		w.judgeDoubt(local, asked)
 	case Deliver:
+		if f.LastResort {
+			w.judgeLastResort(names, f)
+			break
+		}
 		w.judgeDeliver(names, f)
+		w.delivered[local] = time.Now()
+		if !w.everYes(local) { // so it was looked for without its extension
+			w.looked(names[len(names)-1], asked)
+		}
 	case Defer:
 		w.judgeDefer(names, f, asked, wait)
 	default:
 		w.accuse("%s: %v", local, f.Verdict)
 	}
-	w.lookups[strings.ToLower(names[0])] = append(w.lookups[strings.ToLower(names[0])], asked)
+	w.looked(local, asked)
+}
+
+func (w *world) looked(name string, at time.Time) {
+	key := strings.ToLower(name)
+	w.lookups[key] = append(w.lookups[key], at)
+}
+
+// everYes tells whether any host ever said yes to a local part.
+func (w *world) everYes(local string) bool {
+	return slices.ContainsFunc(w.all, func(h *worldHost) bool { return !h.yes(local).IsZero() })
 }
 
 // names are the mailboxes that a recipient may lead to, the one that is looked
@@ -192,7 +237,7 @@ func (w *world) lookUp(local string, wait time.Duration) {
 func (w *world) names(local string) []string {
 	base, _, extended := strings.Cut(local, "+")
 	if extended && w.domain.Delimiter != "" {
-		return []string{base, local}
+		return []string{local, base}
 	}
 	return []string{local}
 }

@@ -32,11 +32,13 @@ func Exchange(s Searcher) server.Exchange {
 		if q.concernsRecipient() {
 			f, err := s.Search(ctx, policy.Request{
 				Recipient: q.Recipient,
+				Unquoted:  true,
 				Face:      "policy",
 				QueueID:   q.QueueID,
 				Client:    q.Client,
 				Helo:      q.Helo,
 				State:     q.State,
+				Door:      true,
 			})
 			if err != nil {
 				return fmt.Errorf("recipient %.80q: %w", q.Recipient, err)

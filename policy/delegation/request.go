@@ -3,6 +3,7 @@ package delegation
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -46,7 +47,7 @@ func ReadRequest(r *bufio.Reader) (Request, error) {
 	size := 0
 	for n := 0; ; n++ {
 		line, err := server.ReadLine(r, maxLine)
-		if err == io.EOF && n > 0 {
+		if errors.Is(err, io.EOF) && n > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {

@@ -14,6 +14,10 @@ import (
 	"time"
 )
 
+// maxIdle is three times as long as Postfix itself keeps an idle connection
+// (smtpd_policy_service_max_idle, 300 s).
+const maxIdle = 15 * time.Minute
+
 // conn is one connection of a client's.
 type conn struct {
 	net.Conn
@@ -69,8 +73,9 @@ func (c *conn) serve() {
 	w := bufio.NewWriter(c)
 	for {
 		// An idle client may stay: Postfix keeps connections for minutes, and
-		// finds out that one was closed only when it needs it.
-		c.SetReadDeadline(time.Time{})
+		// finds out that one was closed only when it needs it. It may not stay for
+		// ever, or silent connections would shut the door.
+		c.SetReadDeadline(time.Now().Add(maxIdle))
 		if _, err := r.Peek(1); err != nil {
 			if err != io.EOF && !c.s.isDraining() {
 				c.log(slog.LevelDebug, "client is gone", err)

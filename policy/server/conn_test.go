@@ -36,14 +36,14 @@ func TestDeadlines(t *testing.T) {
 		b := newBench(t, Options{ReadTimeout: 7 * time.Second, WriteTimeout: 5 * time.Second})
 		c, served := b.connect()
 		for range 2 {
-			time.Sleep(24 * time.Hour) // idle, simulated
+			time.Sleep(maxIdle - time.Second) // idle, simulated
 			say(t, c, "h")
 			time.Sleep(6 * time.Second)
 			say(t, c, "i\n")
 			hear(t, c, "got hi\n")
 		}
 		synctest.Wait()
-		if want := []time.Duration{-1, 7 * time.Second, -1, 7 * time.Second, -1}; !slices.Equal(served.reads, want) {
+		if want := []time.Duration{maxIdle, 7 * time.Second, maxIdle, 7 * time.Second, maxIdle}; !slices.Equal(served.reads, want) {
 			t.Errorf("read deadlines %v, want %v", served.reads, want)
 		}
 		if want := []time.Duration{5 * time.Second, 5 * time.Second}; !slices.Equal(served.writes, want) {
@@ -51,6 +51,17 @@ func TestDeadlines(t *testing.T) {
 		}
 		b.end()
 		hearEnd(t, c)
+	})
+}
+
+// Silent connections do not shut the door for ever.
+func TestIdleConnectionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{})
+		c, _ := b.connect()
+		time.Sleep(maxIdle + time.Second)
+		hearEnd(t, c)
+		b.end()
 	})
 }
 

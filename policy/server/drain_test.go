@@ -122,7 +122,7 @@ func TestShutdownClosesALateConnection(t *testing.T) {
 		if err := errors.Join(s.Shutdown(context.Background()), <-ended); err != nil {
 			t.Error(err)
 		}
-		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the connection is open: %v", err)
 		}
 	})

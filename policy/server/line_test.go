@@ -84,7 +84,7 @@ func FuzzReadLine(f *testing.F) {
 				}
 				return
 			default:
-				if err == nil || err == io.EOF && len(rest) > 0 {
+				if err == nil || errors.Is(err, io.EOF) && len(rest) > 0 {
 					t.Fatalf("%q, %v", got, err)
 				}
 				return

@@ -3,6 +3,7 @@ package socketmap
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -59,7 +60,7 @@ func readLength(r *bufio.Reader, limit int) (int, error) {
 
 // midway turns the end of the input into one that came too soon.
 func midway(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

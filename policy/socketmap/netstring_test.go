@@ -18,7 +18,7 @@ func TestAnnouncedIsNotAllocated(t *testing.T) {
 	r := bufio.NewReader(strings.NewReader("1000000000:x"))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := readNetstring(r, limit); err != io.ErrUnexpectedEOF {
+	if _, err := readNetstring(r, limit); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -40,7 +40,7 @@ func FuzzReadNetstring(f *testing.F) {
 				switch {
 				case s != "":
 					t.Errorf("%q with the error %v", s, err)
-				case err == io.EOF && len(rest) == 0, err == io.ErrUnexpectedEOF, errors.Is(err, server.ErrMalformed):
+				case errors.Is(err, io.EOF) && len(rest) == 0, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, server.ErrMalformed):
 				default:
 					t.Errorf("%v at %q", err, rest)
 				}

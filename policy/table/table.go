@@ -6,7 +6,8 @@
 //	recipient  relay_recipient_maps    host's name    not found         temporary       not found
 //	alias      virtual_alias_maps      local@alias    not found         temporary       not found
 //
-// where alias is the host's pseudo-domain. A fault of postwhere's own is a
+// where alias is the host's pseudo-domain. The recipient map is asked at the door,
+// where a recipient of ours may be let in unsure: it is found then. A fault of postwhere's own is a
 // temporary failure. The map domain, for relay_domains, needs no verdict: it has
 // the names of our domains.
 package table
@@ -33,7 +34,11 @@ const (
 	Alias     = "alias"
 )
 
-// ErrUnknownMap: there is no map of that name.
+// letIn is the recipient map's value of a recipient that is let in unsure. Postfix
+// does not use it.
+const letIn = "unsure"
+
+// ErrUnknownMap says that there is no map of that name.
 var ErrUnknownMap = errors.New("unknown map, want transport, recipient, domain or alias")
 
 // CheckMap returns ErrUnknownMap unless there is a map of that name.
@@ -108,7 +113,7 @@ func (m *Maps) Lookup(ctx context.Context, q Query) (Result, error) {
 	if !strings.Contains(q.Key, "@") {
 		return Result{Status: NotFound}, nil
 	}
-	f, err := m.Searcher.Search(ctx, policy.Request{Recipient: q.Key, Face: q.Face, Wait: m.Wait})
+	f, err := m.Searcher.Search(ctx, policy.Request{Recipient: q.Key, Face: q.Face, Wait: m.Wait, Door: q.Map == Recipient, Fresh: q.Map == Transport})
 	if err != nil {
 		cmp.Or(m.Log, slog.Default()).Error("look-up failed", "face", q.Face, "map", q.Map, "key", q.Key, "error", err)
 		return Result{Temp, "internal error"}, nil
@@ -137,10 +142,10 @@ func (m *Maps) domain(key string) Result {
 // silent: at delivery that would send the mail to the domain's MX, to ourselves.
 // error: bounces there, and is therefore said with a complete no alone.
 func transport(f policy.Finding) Result {
-	switch f.Verdict {
-	case policy.Deliver:
+	switch {
+	case f.Verdict == policy.Deliver:
 		return found(owner(f).Route)
-	case policy.Pass:
+	case f.Verdict == policy.Pass && !f.LetIn:
 		return Result{Status: NotFound}
 	}
 	r := server.Reply(f)
@@ -158,9 +163,14 @@ func recipient(f policy.Finding) Result {
 	case policy.Deliver:
 		return found(owner(f).Name)
 	case policy.Pass:
+		if f.LetIn {
+			return found(letIn)
+		}
 		return Result{Status: NotFound}
 	case policy.Reject:
-		if server.Reply(f).Code/100 == 5 {
+		// Postfix folds this map's keys, and not as every host does: of two letters
+		// that fold alike it hands over one.
+		if server.Reply(f).Code/100 == 5 && f.Address.IsASCII() {
 			return Result{Status: NotFound}
 		}
 	}
@@ -178,8 +188,12 @@ func alias(f policy.Finding) Result {
 			return found("")
 		}
 		return found(f.Address.At(domain).String())
-	case policy.Pass, policy.Reject:
+	case policy.Reject:
 		return Result{Status: NotFound}
+	case policy.Pass:
+		if !f.LetIn {
+			return Result{Status: NotFound}
+		}
 	}
 	return temp(f)
 }

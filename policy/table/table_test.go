@@ -39,6 +39,7 @@ var (
 	reject   = policy.Finding{Verdict: policy.Reject, Reply: policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}}
 	later    = policy.Finding{Verdict: policy.Defer, Reply: policy.Reply{Code: 450, Enhanced: "4.4.1", Text: "no answer"}}
 	pass     = policy.Finding{Verdict: policy.Pass}
+	letInOne = policy.Finding{Verdict: policy.Pass, LetIn: true}
 	careful  = policy.Finding{Verdict: policy.Reject, Reply: policy.Reply{Code: 450, Enhanced: "4.1.1", Text: "User unknown"}}
 	harsh    = policy.Finding{Verdict: policy.Defer, Reply: reject.Reply} // a finding that must never be
 	nobody   = policy.Finding{Verdict: policy.Deliver}
@@ -73,6 +74,11 @@ func TestLookup(t *testing.T) {
 			Transport: {NotFound, ""},
 			Recipient: {NotFound, ""},
 			Alias:     {NotFound, ""},
+		}},
+		{"let in unsure", letInOne, map[string]Result{
+			Transport: {Found, "retry:4.4.1 Mailbox cannot be located now, try again later"},
+			Recipient: {Found, "unsure"},
+			Alias:     {Temp, "4.4.1 Mailbox cannot be located now, try again later"},
 		}},
 		{"reject with 4xx", careful, map[string]Result{
 			Transport: {Found, "retry:4.1.1 User unknown"},
@@ -181,8 +187,47 @@ func TestRequestOfTheSearch(t *testing.T) {
 	if _, err := m.Lookup(context.Background(), Query{Face: "socketmap", Map: Transport, Key: `"A b"@Example.COM`}); err != nil {
 		t.Fatal(err)
 	}
-	if want := (policy.Request{Recipient: `"A b"@Example.COM`, Face: "socketmap", Wait: 3 * time.Second}); got != want {
+	if want := (policy.Request{Recipient: `"A b"@Example.COM`, Face: "socketmap", Fresh: true, Wait: 3 * time.Second}); got != want {
 		t.Errorf("asked %+v, want %+v", got, want)
+	}
+}
+
+// A bounce needs a fresh no; who is told so at the door can try again.
+func TestOnlyTheTransportMapWantsAFreshNo(t *testing.T) {
+	for name, want := range map[string]bool{Transport: true, Recipient: false, Alias: false} {
+		m := &Maps{Searcher: searcherFunc(func(_ context.Context, r policy.Request) (policy.Finding, error) {
+			if r.Fresh != want || r.Unquoted {
+				t.Errorf("%s: asked %+v", name, r)
+			}
+			return pass, nil
+		}), Ours: ours}
+		if _, err := m.Lookup(context.Background(), Query{Map: name, Key: "anna@example.com"}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Postfix folds the recipient map's keys by Unicode's rules, a host may not.
+func TestRejectOfANonASCIIKeyIsTemporaryInTheRecipientMap(t *testing.T) {
+	m := &Maps{Searcher: always(reject), Ours: ours}
+	for key, want := range map[string]Result{
+		"j\u00fcrgen@example.com":    {Temp, "4.1.1 User unknown"},
+		"\u017fam@example.com":       {Temp, "4.1.1 User unknown"},
+		"anna@example.com":           {Status: NotFound},
+		"anna@b\u00fccher.example":   {Status: NotFound}, // the domain is ASCII to the hosts
+		"anna@xn--bcher-kva.example": {Status: NotFound},
+		"\"anna maria\"@example.com": {Status: NotFound},
+	} {
+		got, err := m.Lookup(context.Background(), Query{Map: Recipient, Key: key})
+		if got.Status != want.Status || (got.Text == "") != (want.Text == "") || err != nil {
+			t.Errorf("%s: %v, %v, want %v", key, got, err, want)
+		}
+	}
+	for _, name := range []string{Transport, Alias} {
+		got, _ := m.Lookup(context.Background(), Query{Map: name, Key: "j\u00fcrgen@example.com"})
+		if got.Status == Temp {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 
@@ -216,6 +261,7 @@ func TestResultIsSafe(t *testing.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z:\[\]]*`))
 		f := policy.Finding{
 			Verdict: policy.Verdict(rapid.Byte().Draw(t, "verdict")),
+			LetIn:   rapid.Bool().Draw(t, "let in"),
 			Reply: policy.Reply{
 				Code:     rapid.IntRange(-1, 999).Draw(t, "code"),
 				Enhanced: rapid.StringMatching(`([245]\.[0-9]\.[0-9])?`).Draw(t, "enhanced"),
@@ -241,10 +287,11 @@ func TestResultIsSafe(t *testing.T) {
 			return
 		}
 		refused := got.Status == NotFound && q.Map == Recipient || strings.HasPrefix(got.Text, "error:") && f.Verdict != policy.Deliver
-		if refused && f.Verdict != policy.Reject && f.Verdict != policy.Pass {
+		foreign := f.Verdict == policy.Pass && !f.LetIn
+		if refused && f.Verdict != policy.Reject && !foreign {
 			t.Errorf("%v is refused: %v", f.Verdict, got)
 		}
-		if q.Map == Transport && got.Status == NotFound && f.Verdict != policy.Pass {
+		if q.Map == Transport && got.Status == NotFound && !foreign {
 			t.Errorf("%v goes to the MX", f.Verdict)
 		}
 	})

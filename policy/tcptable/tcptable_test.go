@@ -206,7 +206,7 @@ func TestLineBeyondTheBuffer(t *testing.T) {
 	if err := exchange(t, "recipient")(context.Background(), r, w); err != nil {
 		t.Fatal(err)
 	}
-	if w.Flush(); out.String() != "200 mail1\n" {
+	if _ = w.Flush(); out.String() != "200 mail1\n" {
 		t.Errorf("read %q", out.String())
 	}
 }

@@ -31,7 +31,7 @@ func Talk(exchange server.Exchange, sent string) (read string, err error) {
 	r, w := bufio.NewReader(strings.NewReader(sent)), bufio.NewWriter(&out)
 	for {
 		if _, err := r.Peek(1); err != nil {
-			return out.String(), nil
+			return out.String(), nil //nolint:nilerr // all was sent
 		}
 		if err := exchange(context.Background(), r, w); err != nil {
 			return out.String(), err

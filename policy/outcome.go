@@ -1,0 +1,65 @@
+package policy
+
+import "time"
+
+// finding makes a finding of answers, one for each host. The slice goes into it.
+func (s *Searcher) finding(hosts []*Host, answers []Answer, source string) Finding {
+	f := Finding{Source: source, Answers: answers}
+	var owner int
+	f.Verdict, owner = Decide(hosts, answers)
+	now := time.Now()
+	for _, a := range answers {
+		if a.Says != Unasked {
+			f.Age = max(f.Age, now.Sub(a.At))
+		}
+	}
+	switch f.Verdict {
+	case Deliver:
+		f.Host = hosts[owner]
+		if answers[owner].Says == Yes {
+			f.Age = now.Sub(answers[owner].At)
+		} else {
+			f.LastResort = true
+			f.Why = "the last resort, as every other host said no; " + answers[owner].Host + ": " + answers[owner].Why
+		}
+	case Reject:
+		f.Reply = s.opt.Reject
+	case Defer:
+		return s.deferred(f, whyDeferred(answers))
+	}
+	return f
+}
+
+func (s *Searcher) deferred(f Finding, why string) Finding {
+	f.Verdict, f.Host, f.LastResort, f.Reply, f.Why = Defer, nil, false, s.opt.Defer, why
+	return f
+}
+
+func whyDeferred(answers []Answer) string {
+	if len(answers) == 0 {
+		return "the domain's hosts are not known yet"
+	}
+	for _, a := range answers {
+		if a.Says == Unsure {
+			return a.Host + ": " + a.Why
+		}
+	}
+	return "a host has not answered"
+}
+
+// leansOnNo tells whether the verdict is made of what hosts said No to: it falls
+// if one of them was not asked, or was asked about something else.
+func (f Finding) leansOnNo() bool { return f.Verdict == Reject || f.LastResort }
+
+// told returns the finding as the domain wants it to be told to who asked.
+func (f Finding) told(d *Domain, r Request) Finding {
+	switch {
+	case f.Verdict == Reject && d.HostText && len(f.Answers) > 0:
+		base, _ := f.Address.Base(d.Delimiter)
+		about := []Address{d.asked(f.Address), f.Address, d.asked(base), base}
+		f.Reply = refusal{said: f.Answers[0].Reply, about: about, domain: d}.told(f.Reply)
+	case f.Verdict == Defer && d.PassUnsure && r.Door:
+		f.Verdict, f.LetIn, f.Reply, f.Why = Pass, true, Reply{}, "let in unsure: "+f.Why
+	}
+	return f
+}
