@@ -16,7 +16,7 @@ import (
 // How long a calibration is relied on: one by which the host can be believed,
 // and one that the administrator will want to see gone soon.
 const (
-	calibrationLife = 4 * time.Hour
+	calibrationLife = 15 * time.Minute
 	acceptsAllLife  = 5 * time.Minute
 	unclearLife     = 30 * time.Second
 )
@@ -145,8 +145,8 @@ func (p *Prober) tryControl(ctx context.Context, s *session, c Calibration, doma
 	control := learnt
 	switch {
 	case control != "":
-	case p.cfg.Control != "":
-		control = p.cfg.Control
+	case strings.HasSuffix(strings.ToLower(p.cfg.Control), "@"+strings.ToLower(domain)):
+		control = p.cfg.Control // one of another domain would not vouch for this one
 	default:
 		control = "postmaster@" + domain
 	}

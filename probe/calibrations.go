@@ -111,6 +111,9 @@ func (c *calibrations) sawAcceptance(k calibrationKey, address string) {
 		if c.learnt == nil {
 			c.learnt = make(map[calibrationKey]string)
 		}
+		if len(c.learnt) >= maxCalibrations {
+			clear(c.learnt)
+		}
 		c.learnt[k] = address
 		delete(c.known, k)
 	}

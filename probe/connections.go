@@ -48,7 +48,11 @@ func (p *Prober) leaveSoon(held *puddle.Resource[*session]) {
 func (p *Prober) warmUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.warming > int(p.asking.Load())/8 || p.pool.Stat().IdleResources() > 0 || p.health.err() != nil {
+	asking, spare := p.asking.Load(), int32(0)
+	if p.cfg.learnt.pace.isFar() {
+		spare = 2 + asking/3 // opening one takes as long as several questions
+	}
+	if p.closed || p.warming > int(asking)/3 || p.pool.Stat().IdleResources() > spare || p.health.err() != nil {
 		return
 	}
 	p.warming++
@@ -64,12 +68,12 @@ func (p *Prober) warmUp() {
 // fresh one has carried none yet. It waits for one if all are in use.
 func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*puddle.Resource[*session], error) {
 	if err := p.health.err(); err != nil && p.pool.Stat().IdleResources() == 0 {
-		return nil, err
+		return nil, err // nobody waits for it
 	}
 	start := time.Now()
 	held, err := p.pool.Acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cannot be reached: %w", err)
+		return nil, unreachable(err)
 	}
 	s := held.Value()
 	s.kept = s.asked() > 0 || s.born.Before(start)
@@ -79,16 +83,24 @@ func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*pu
 	case trouble == nil && (fit || !s.kept):
 	case !s.kept: // the next one would be the same
 		held.Destroy()
-		return nil, fmt.Errorf("cannot be reached: %w", trouble)
+		return nil, unreachable(trouble)
 	default:
 		s.spoilt = s.spoilt || trouble != nil
 		if err := p.renew(ctx, s); err != nil {
 			held.Destroy()
-			return nil, fmt.Errorf("cannot be reached: %w", err)
+			return nil, unreachable(err)
 		}
 	}
 	s.wire.trace = p.tracer(ctx)
 	return held, nil
+}
+
+// unreachable says what an error means, once.
+func unreachable(err error) error {
+	if errors.Is(err, errDown) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errDown, err)
 }
 
 // renew puts a fresh connection in the place of one that cannot carry the
@@ -110,7 +122,7 @@ func (p *Prober) release(held *puddle.Resource[*session]) {
 	s := held.Value()
 	s.wire.trace = nil
 	if !s.spent() {
-		nearly := !s.room(VRFY, 3)
+		nearly := !s.room(VRFY, 3) || p.cfg.learnt.pace.isFar()
 		held.Release()
 		if nearly {
 			p.warmUp()

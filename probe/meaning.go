@@ -124,16 +124,21 @@ func (q question) doubt(r policy.Reply) meaning {
 	return meaning{says: policy.No}
 }
 
+// secondHand is a refusal that repeats what another machine said, or that it
+// could not be asked: Postfix's reject_unverified_recipient says 5.1.1 to all of that.
+var secondHand = regexp.MustCompile(`(?i)undeliverable address|unverified address|\bsaid: ?[45]\d\d`)
+
 // isDecisive tells whether a reply is a no from any host.
 func isDecisive(r policy.Reply) bool {
 	// 556 is about the domain, whatever else it says (RFC 7504, RFC 7505).
-	return r.Code >= 550 && r.Code <= 559 && r.Code != 556 && slices.Contains(decisive, r.Enhanced) ||
+	return r.Code >= 550 && r.Code <= 559 && r.Code != 556 && slices.Contains(decisive, r.Enhanced) && !secondHand.MatchString(r.Text) ||
 		r.Code == 524 && r.Enhanced == "5.2.4" // OpenSMTPD: not in its virtual table
 }
 
 // isVague tells whether a reply is a no from a host that is known to say it so.
 func isVague(r policy.Reply) bool {
-	return slices.Contains([]int{550, 551, 553, 501}, r.Code) && slices.Contains(vague, r.Enhanced)
+	return slices.Contains([]int{550, 551, 553, 501}, r.Code) &&
+		(slices.Contains(vague, r.Enhanced) || slices.Contains(decisive, r.Enhanced) && secondHand.MatchString(r.Text))
 }
 
 // wearsOut tells whether a reply may be about the connection's wear: 421 (also
@@ -209,6 +214,10 @@ func namesAnother(r policy.Reply, address string) bool {
 	const ours = '\x00'
 	domain := strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
 	text := strings.Join(words(r.Text, address, string(ours)), " ")
+	if base := withoutExtension(address); base != "" && strings.ContainsRune(text, ours) {
+		// Dovecot names both: <nobody+x@d> User doesn't exist: nobody@d
+		text = strings.ReplaceAll(text, base, string(ours))
+	}
 	before := ' '
 	for _, c := range text {
 		if c == ours && (unicode.IsLetter(before) || unicode.IsDigit(before) || strings.ContainsRune("._+-=", before)) {
@@ -217,6 +226,20 @@ func namesAnother(r policy.Reply, address string) bool {
 		before = c
 	}
 	return strings.Contains(text, "@"+domain)
+}
+
+// withoutExtension returns in lower case the address that one with a plus is an
+// extension of, without quotes; "" if it is none.
+func withoutExtension(address string) string {
+	a, err := policy.ParseAddress(address)
+	if err != nil {
+		return ""
+	}
+	local, _, ok := strings.Cut(a.Local(), "+")
+	if !ok || local == "" {
+		return ""
+	}
+	return strings.ToLower(local + "@" + a.Domain())
 }
 
 // isLocalOf tells whether a word is the address's local part, as some hosts have

@@ -98,7 +98,7 @@ func TestMingerCalibratesAgain(t *testing.T) {
 		for _, step := range []struct {
 			later time.Duration
 			asked int // since the last step
-		}{{0, 3}, {time.Hour, 1}, {calibrationLife, 3}} {
+		}{{0, 3}, {calibrationLife - time.Second, 1}, {calibrationLife, 3}} {
 			time.Sleep(step.later)
 			before := len(h.times)
 			wantMinger(t, p, "nobody@d.test", policy.No)

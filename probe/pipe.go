@@ -18,7 +18,8 @@ import (
 // far away: RCPT TO of one MAIL transaction, put without waiting for the replies
 // (PIPELINING, RFC 2920). So each takes one round trip, however many there are.
 // A reply is known by its place. That is relied on only where a refusal repeats
-// the address: one about another address shows that the stream is out of step.
+// the address: one about another address shows that the stream is out of step. A
+// yes, which repeats nothing, is handed on when what follows has shown that it is.
 type pipe struct {
 	p    *Prober
 	held *puddle.Resource[*session]
@@ -26,7 +27,15 @@ type pipe struct {
 
 	mu   sync.Mutex
 	put  []*pending // without a reply yet, in order
+	kept []kept     // accepted, but not yet known to be in step
 	over bool       // takes no more questions
+}
+
+// kept is a reply that says yes. It names no address: only what follows shows that
+// no reply was lost before it, a refusal in its place or the end of the questions.
+type kept struct {
+	one   *pending
+	reply policy.Reply
 }
 
 // pending is a command that waits for its reply.
@@ -45,8 +54,23 @@ type pipeReply struct {
 // crowded tells whether questions are better put together: the host is far away
 // and more are asking than it has connections to spare.
 func (p *Prober) crowded(a policy.Address) bool {
+	if until := p.pipesRest.Load(); until != nil && time.Now().Before(*until) {
+		return false
+	}
 	return int(p.asking.Load()) > max(p.cfg.Connections/2, 1) && a.IsASCII() &&
 		p.cfg.Method != VRFY && p.cfg.learnt.pace.isFar()
+}
+
+// pipeRest is how long a host is left in peace that holds accepted recipients back.
+const pipeRest = time.Minute
+
+// restPipes keeps questions out of pipes for a while. An accepted RCPT begins a
+// message: Postfix has some 100 of those to spare, each transaction takes one
+// until real mail gives it back, and then each further one waits 1 s
+// (in_flow_delay). VRFY costs nothing.
+func (p *Prober) restPipes() {
+	until := time.Now().Add(pipeRest)
+	p.pipesRest.Store(&until)
 }
 
 // askInPipe puts a question through a pipe. It tells whether there was one, and
@@ -67,7 +91,11 @@ func (p *Prober) askInPipe(ctx context.Context, a policy.Address) (policy.Answer
 		switch m.says {
 		case policy.Yes:
 			p.calibrations.sawAcceptance(k, a.String())
+			p.testimony.yes(a.Domain(), a.String(), time.Now())
 		case policy.No:
+			if p.testimony.toAsk(a.Domain(), time.Now()) != nil {
+				return answer, false // somebody has to vouch for it
+			}
 			answer.At = r.at
 		default:
 			answer.Why = fmt.Sprintf("%q: %s", r.reply, m.why)
@@ -93,6 +121,10 @@ func (p *Prober) findPipe(ctx context.Context, a policy.Address) (Calibration, c
 	}
 	held, err := p.acquire(ctx, a, false)
 	if err != nil {
+		return Calibration{}, calibrationKey{}, nil
+	}
+	if _, _, err := p.calibrate(ctx, held.Value(), RCPT, a.Domain()); err != nil {
+		p.release(held)
 		return Calibration{}, calibrationKey{}, nil
 	}
 	c, k, ok := p.pipeable(held.Value(), a.Domain())
@@ -197,32 +229,52 @@ func (q *pipe) next() bool {
 		return false
 	default:
 		q.s.learn(RCPT, reply, nil, one.began)
+		if reply.Code/100 == 2 && time.Since(one.began) > heldBack {
+			q.p.restPipes()
+		}
 		if q.s.over != nil {
 			q.put = append([]*pending{one}, q.put...)
 			q.fail(q.s.over)
 			return false
 		}
-		one.reply <- pipeReply{reply: reply, at: q.s.born}
+		q.kept = append(q.kept, kept{one, reply})
+		if reply.Code/100 == 5 {
+			q.hand()
+		}
 	}
 	if len(q.put) > 0 {
 		_ = q.s.wire.Conn.SetDeadline(time.Now().Add(q.s.cfg.ReplyTimeout))
 		return true
 	}
-	q.over = true
 	if errors.Is(q.s.wire.inStep(), errOutOfStep) {
-		q.s.spoilt = true
+		q.fail(errOutOfStep)
+		return false
 	}
+	q.over = true
+	q.hand()
 	return false
+}
+
+// hand gives the replies that are known to be in step to who waits for them. The
+// lock is held.
+func (q *pipe) hand() {
+	for _, k := range q.kept {
+		k.one.reply <- pipeReply{reply: k.reply, at: q.s.born}
+	}
+	q.kept = nil
 }
 
 // fail ends the pipe: the questions in it are put in another way. The lock is held.
 func (q *pipe) fail(err error) {
 	q.over = true
 	q.s.over, q.s.spoilt = err, true
+	for _, k := range q.kept {
+		q.put = append(q.put, k.one)
+	}
 	for _, one := range q.put {
 		if one.reply != nil {
 			one.reply <- pipeReply{err: err}
 		}
 	}
-	q.put = nil
+	q.put, q.kept = nil, nil
 }

@@ -58,7 +58,9 @@ type Prober struct {
 	health       *health
 	rate         *rate.Limiter // nil: there is none
 	calibrations calibrations
-	asking       atomic.Int32 // questions under way
+	testimony    testimony
+	asking       atomic.Int32              // questions under way
+	pipesRest    atomic.Pointer[time.Time] // until then none is used
 	stop         context.CancelFunc
 	helpers      sync.WaitGroup // what tidies, warms up, reads pipes and says goodbye
 
@@ -176,6 +178,10 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 func (p *Prober) question(ctx context.Context, s *session, a policy.Address, answer *policy.Answer) (meaning, error) {
 	m := meaning{says: policy.Unsure}
 	for _, method := range p.methods() {
+		if method == VRFY && !a.IsASCII() {
+			m.why = "VRFY does not tell about an address that needs SMTPUTF8"
+			continue // Sendmail reads the parameter as another address
+		}
 		c, k, err := p.calibrate(ctx, s, method, a.Domain())
 		if err != nil {
 			return m, err
@@ -193,8 +199,14 @@ func (p *Prober) question(ctx context.Context, s *session, a policy.Address, ans
 			return m, err
 		}
 		m = q.read(answer.Reply)
-		if m.says == policy.Yes {
+		switch m.says {
+		case policy.Yes:
 			p.calibrations.sawAcceptance(k, q.address)
+			p.testimony.yes(a.Domain(), q.address, time.Now())
+		case policy.No:
+			if m, err = p.vouch(ctx, s, q, a.Domain(), m); err != nil {
+				return m, err
+			}
 		}
 		if !m.byRCPT {
 			break

@@ -57,3 +57,31 @@ func TestDovecotLMTP(t *testing.T) {
 		t.Run(c.name, c.run)
 	}
 }
+
+// Dovecot names the address as it was asked about, and the mailbox that it looked
+// for. The mailbox alone is the reply to another question.
+func TestRefusalThatNamesTheMailboxToo(t *testing.T) {
+	for _, tt := range []struct {
+		address, text string
+		want          policy.Says
+	}{
+		{"anna+x@d.test", "<anna+x@d.test> User doesn't exist: anna@d.test", policy.No},
+		{"Anna+X+y@D.Test", "<Anna+X+y@d.test> User doesn't exist: Anna@d.test", policy.No},
+		{`"a b+x"@d.test`, `<"a b+x"@d.test> User doesn't exist: a b@d.test`, policy.No},
+		{"anna+x@d.test", "<anna@d.test> User doesn't exist: anna@d.test", policy.Unsure},
+		{"anna@d.test", "<anna+x@d.test> User doesn't exist: anna@d.test", policy.Unsure},
+		{"anna+x@d.test", "<anna+y@d.test> User doesn't exist: anna@d.test", policy.Unsure},
+		{"anna+x@d.test", "<anna+x@d.test> User doesn't exist: joanna@d.test", policy.Unsure},
+		{"anna+x@d.test", "<anna+x@d.test> User doesn't exist: bert@d.test", policy.Unsure},
+		{"anna+x@d.test", "<joanna+x@d.test> User doesn't exist: joanna@d.test", policy.Unsure},
+		{"+anna@d.test", "<+anna@d.test> User doesn't exist: @d.test", policy.Unsure},
+		{"anna.x@d.test", "<anna.x@d.test> User doesn't exist: anna@d.test", policy.Unsure}, // an alias
+	} {
+		q := question{method: RCPT, address: address(t, tt.address).String(), calibration: Calibration{
+			Tells: true, Nonsense: nonsense, Refusal: policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "<" + nonsense + "> User doesn't exist: " + nonsense},
+		}}
+		if m := q.read(policy.Reply{Code: 550, Enhanced: "5.1.1", Text: tt.text}); m.says != tt.want {
+			t.Errorf("%s: %s: %s (%s), want %s", tt.address, tt.text, m.says, m.why, tt.want)
+		}
+	}
+}

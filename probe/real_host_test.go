@@ -82,7 +82,7 @@ func (c realCase) askStrangers(t *testing.T, p *Prober) {
 			for n := int(next.Add(1)); n <= 500; n = int(next.Add(1)) {
 				wantSays(t, p, fmt.Sprintf("nobody%d@d.test", n), c.strangers)
 				if len(c.yes) > 0 && n%10 == 0 {
-					wantAll(t, p, []string{c.yes[n/10%len(c.yes)]}, policy.Yes, c.method)
+					wantSays(t, p, c.yes[n/10%len(c.yes)], policy.Yes) // by RCPT if the host is slow
 				}
 			}
 		})
@@ -92,7 +92,7 @@ func (c realCase) askStrangers(t *testing.T, p *Prober) {
 
 // hadEnough is what hosts log when a client has made too many mistakes, asked for
 // too much or left without a word.
-var hadEnough = regexp.MustCompile(`(?im)^.*(too many|\b421\b|lost connection|lost input|unexpected disconnection|error limit|hung up|possible SMTP attack|throttl).*$`)
+var hadEnough = regexp.MustCompile(`(?im)^.*(too many| 421 |lost connection|lost input|unexpected disconnection|error limit|hung up|possible SMTP attack|throttl).*$`)
 
 // wiretap counts what is asked over each connection, and refused.
 type wiretap struct {
@@ -129,15 +129,22 @@ func (w *wiretap) dial(ctx context.Context, network, address string) (net.Conn, 
 }
 
 func (c *tapped) Write(p []byte) (int, error) {
-	c.used.vrfys += bytes.Count(p, []byte("VRFY "))
-	c.used.rcpts += bytes.Count(p, []byte("RCPT TO:"))
+	if !c.tls {
+		c.used.vrfys += bytes.Count(p, []byte("VRFY "))
+		c.used.rcpts += bytes.Count(p, []byte("RCPT TO:"))
+	}
 	c.quit = c.quit || bytes.HasPrefix(p, []byte("QUIT"))
-	c.tls = c.tls || bytes.HasPrefix(p, []byte("STARTTLS"))
+	if bytes.HasPrefix(p, []byte("STARTTLS")) {
+		c.tls = true
+	}
 	return c.conn.Write(p)
 }
 
 func (c *tapped) Read(p []byte) (int, error) {
 	n, err := c.conn.Read(p)
+	if c.tls {
+		return n, err
+	}
 	c.last = append(c.last, p[:n]...)
 	for {
 		line, rest, ok := bytes.Cut(c.last, []byte("\n"))

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -111,16 +112,48 @@ func (s *Security) authenticate(client *smtp.Client, w *wire) error {
 		if !client.SupportsAuth(sasl.Login) {
 			return errors.New("the host offers neither AUTH PLAIN nor LOGIN")
 		}
-		mechanism = sasl.NewLoginClient(s.User, s.Secret)
+		mechanism = &login{answers: []string{s.User, s.Secret}}
 	}
-	w.secret = true
-	defer func() { w.secret = false }()
+	w.hide = s.hide
+	defer func() { w.hide = nil }()
 	if err := client.Auth(mechanism); err != nil {
 		var said *smtp.SMTPError
 		if errors.As(err, &said) {
-			return fmt.Errorf("%w: AUTH: %d %s", errGreeting, said.Code, printable(said.Message))
+			return fmt.Errorf("%w: AUTH: %d %s", errGreeting, said.Code, s.hide(printable(said.Message)))
 		}
 		return fmt.Errorf("AUTH: %w", err)
 	}
 	return nil
+}
+
+// hide returns what a host has said without the secret, which it may repeat.
+func (s *Security) hide(text string) string {
+	if s.Secret == "" {
+		return text
+	}
+	encode := base64.StdEncoding.EncodeToString
+	return strings.NewReplacer(
+		encode([]byte("\x00"+s.User+"\x00"+s.Secret)), hidden,
+		encode([]byte(s.Secret)), hidden,
+		s.Secret, hidden,
+	).Replace(text)
+}
+
+// hidden stands in a trace for what is not for it.
+const hidden = "(secret)"
+
+// login is AUTH LOGIN (draft-murchison-sasl-login): the host asks for the name and
+// then for the secret. go-sasl's sends the name unasked, which not every host
+// takes, and knows one wording of the second question.
+type login struct{ answers []string }
+
+func (l *login) Start() (mechanism string, first []byte, err error) { return sasl.Login, nil, nil }
+
+func (l *login) Next([]byte) ([]byte, error) {
+	if len(l.answers) == 0 {
+		return nil, sasl.ErrUnexpectedServerChallenge
+	}
+	answer := l.answers[0]
+	l.answers = l.answers[1:]
+	return []byte(answer), nil
 }

@@ -29,9 +29,9 @@ type wire struct {
 	greeting string // the first line that was read
 	heard    int    // octets that go-smtp has read
 	trace    func(sent bool, line string)
-	secret   bool   // what is sent is not for the trace
-	again    string // the greeting, for go-smtp to read once more
-	partial  []byte // what was read of a line that the trace has not shown
+	hide     func(string) string // while what is sent is not for the trace; takes it out of what comes back
+	again    string              // the greeting, for go-smtp to read once more
+	partial  []byte              // what was read of a line that the trace has not shown
 }
 
 // errOutOfStep: the host said something that it was not asked.
@@ -95,7 +95,10 @@ func (w *wire) show(read []byte) {
 	if w.greeting == "" {
 		w.greeting = text
 	}
-	if w.trace != nil {
+	switch {
+	case w.trace != nil && w.hide != nil:
+		w.trace(false, w.hide(text))
+	case w.trace != nil:
 		w.trace(false, text)
 	}
 }
@@ -107,8 +110,8 @@ func (w *wire) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	switch {
-	case w.trace != nil && w.secret:
-		w.trace(true, "(secret)")
+	case w.trace != nil && w.hide != nil:
+		w.trace(true, hidden)
 	case w.trace != nil:
 		w.trace(true, printable(string(bytes.TrimRight(p, "\r\n"))))
 	}

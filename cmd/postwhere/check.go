@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os/exec"
-	"regexp"
-	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -92,19 +89,21 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 	}
 	asking.Wait()
 	for i, h := range hosts {
-		k.host("host "+h.Name, d, learnt[i], failed[i])
+		k.host("host "+h.Name, d, h, learnt[i], failed[i])
 	}
 }
 
-func (k *checkup) host(what string, d *policy.Domain, learnt []probe.Calibration, err error) {
+func (k *checkup) host(what string, d *policy.Domain, h *policy.Host, learnt []probe.Calibration, err error) {
 	if err != nil {
-		k.fail(what, "%v. Is its name right, is it up, and may this machine connect? Until then addresses that no other host has get 4xx", err)
+		k.fail(what, "%v. Is its name right, is it up, and may this machine connect? Until then %s", err, consequence(d, h))
 		return
 	}
 	c := learnt[len(learnt)-1] // the method in use, or the last one tried
 	switch {
+	case h.LastResort && !c.Tells:
+		k.ok(what, "%s: the last resort, it gets what every other host says no to (%s)", d.Names[0], c.Why)
 	case c.AcceptsAll:
-		k.fail(what, "%s %s. Nothing it says can be believed: give it the list of its mailboxes (Postfix: relay_recipient_maps or virtual_mailbox_maps), or take this machine out of its mynetworks", d.Names[0], c.Why)
+		k.fail(what, "%s %s. Nothing it says can be believed: give it the list of its mailboxes (Postfix: relay_recipient_maps or virtual_mailbox_maps), or take this machine out of its mynetworks; if it owns whatever no other host has, say last_resort = true in [host.%q]", d.Names[0], c.Why, h.Name)
 	case !c.Tells:
 		k.fail(what, "%s: %s. Its answers are unsure", d.Names[0], c.Why)
 	case c.Why != "":
@@ -130,93 +129,4 @@ func (k *checkup) daemon(ctx context.Context) {
 	default:
 		k.ok("daemon", "runs and answers at %s", k.cfg.Listen.Control[0])
 	}
-}
-
-// postfix looks at the Postfix of this machine, if there is one.
-func (k *checkup) postfix(ctx context.Context) {
-	main, err := postconf(ctx, "-hx", "relay_domains", "mydestination", "virtual_mailbox_domains", "transport_maps", "smtpd_recipient_restrictions", "relay_recipient_maps")
-	if err != nil {
-		k.note("postfix", "not looked at: %v", err)
-		return
-	}
-	master, err := postconf(ctx, "-M")
-	if err != nil || len(main) < 6 {
-		k.note("postfix", "not looked at: %v", err)
-		return
-	}
-	relay, mine, virtual, transport, restrictions, recipients := main[0], main[1], main[2], main[3], main[4], main[5]
-	services := strings.Join(master, "\n")
-	for _, d := range k.cfg.Domain {
-		for _, name := range d.Name {
-			switch {
-			case has(mine, name) || has(virtual, name):
-				k.fail("postfix", "%s is in mydestination or virtual_mailbox_domains: take it out, it is to be relayed", name)
-			case has(relay, name) || strings.Contains(relay, ":domain"):
-				k.ok("postfix", "relays for %s", name)
-			default:
-				k.fail("postfix", "relay_domains does not have %s: see `postwhere postfix`", name)
-			}
-		}
-	}
-	k.attached("transport_maps", transport, k.cfg.Listen.Socketmap, ":transport")
-	asksAtDoor := names(restrictions+services, k.cfg.Listen.Policy, "") || names(recipients, k.cfg.Listen.Socketmap, ":recipient")
-	switch {
-	case !asksAtDoor:
-		k.note("postfix", "nothing but the transport map judges recipients (map only): an smtpd remembers what it said, see `postwhere postfix`")
-	case !strings.Contains(services, "rewrite_service_name"):
-		k.note("postfix", "the door shares its trivial-rewrite with the queue manager, so sessions wait for each other in the map: see `postwhere postfix`")
-	default:
-		k.ok("postfix", "asks at the door and routes from memory")
-	}
-}
-
-// attached looks whether a parameter names one of our listeners.
-func (k *checkup) attached(parameter, value string, listen []config.Listener, suffix string) {
-	if names(value, listen, suffix) {
-		k.ok("postfix", "%s asks postwhere", parameter)
-		return
-	}
-	for _, t := range k.cfg.Listen.TCPTable {
-		if names(value, []config.Listener{t.Listen}, "") {
-			k.ok("postfix", "%s asks postwhere", parameter)
-			return
-		}
-	}
-	k.fail("postfix", "%s does not ask postwhere: see `postwhere postfix`", parameter)
-}
-
-// names tells whether a parameter's value names one of the listeners.
-func names(value string, listen []config.Listener, suffix string) bool {
-	for _, l := range listen {
-		address := regexp.QuoteMeta(strings.TrimPrefix(postfixSpelling(l), "inet:") + suffix)
-		if regexp.MustCompile(`(^|[^\w.])` + address + `($|[^\w])`).MatchString(value) {
-			return true
-		}
-	}
-	return false
-}
-
-// has tells whether a list of Postfix's has the word.
-func has(list, word string) bool {
-	for _, w := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(" \t\r\n,", r) }) {
-		if strings.EqualFold(w, word) {
-			return true
-		}
-	}
-	return false
-}
-
-// postconf returns the lines that postconf(1) prints.
-func postconf(ctx context.Context, args ...string) ([]string, error) {
-	path, err := exec.LookPath("postconf")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/postconf"); err != nil {
-			return nil, errors.New("there is no postconf here")
-		}
-	}
-	out, err := exec.CommandContext(ctx, path, args...).Output() //nolint:gosec // our own words
-	if err != nil {
-		return nil, fmt.Errorf("postconf: %w", err)
-	}
-	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), nil
 }

@@ -30,7 +30,7 @@ func controlHandler(s searcher) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /query", func(w http.ResponseWriter, r *http.Request) {
 		address := r.URL.Query().Get("address")
-		f, err := s.Search(r.Context(), policy.Request{Recipient: address, Face: "control"})
+		f, err := s.Search(r.Context(), policy.Request{Recipient: address, Face: "control", Door: true})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

@@ -41,13 +41,35 @@ func newDaemon(m *maillog) *daemon {
 	return d
 }
 
-// Search answers the faces from the world of the day.
+// Search answers the faces from the world of the day. A recipient that was
+// refused while the day changed is looked for once more: it may have got a host.
 func (d *daemon) Search(ctx context.Context, r policy.Request) (policy.Finding, error) {
+	for {
+		w := d.enter()
+		f, err := d.searchIn(ctx, w, r)
+		w.requests.Done()
+		if f.Verdict != policy.Reject || d.is(w) {
+			return f, err
+		}
+	}
+}
+
+// enter returns the world of the day, which stays until its requests is Done.
+func (d *daemon) enter() *world {
 	d.mu.RLock()
-	w := d.world
-	w.requests.Add(1)
-	d.mu.RUnlock()
-	defer w.requests.Done()
+	defer d.mu.RUnlock()
+	d.world.requests.Add(1)
+	return d.world
+}
+
+// is tells whether w is the world of the day.
+func (d *daemon) is(w *world) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.world == w
+}
+
+func (d *daemon) searchIn(ctx context.Context, w *world, r policy.Request) (policy.Finding, error) {
 	if r.Wait > 0 { // a table's; its door may be older than the world
 		r.Wait = time.Duration(w.cfg.Search.MapWait)
 	}

@@ -47,9 +47,10 @@ func (w lineWriter) Write(p []byte) (int, error) {
 }
 
 // decision writes the line of one decision. What is not ours is not logged:
-// Postfix asks about every sender and every foreign recipient.
+// Postfix asks about every sender and every foreign recipient. A recipient of ours
+// who is let in unsure is.
 func (m *maillog) decision(r policy.Request, f policy.Finding, err error, took time.Duration) {
-	if err == nil && f.Verdict == policy.Pass {
+	if err == nil && f.Verdict == policy.Pass && !f.LetIn {
 		return
 	}
 	m.lines.Print(decisionLine(r, f, err, took))

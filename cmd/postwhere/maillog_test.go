@@ -40,6 +40,11 @@ func TestDecisionLine(t *testing.T) {
 			`NOQUEUE: verdict=defer rcpt=<x@example.com> host=- source=- code=450 answers=- delay=0.0015 client=- face=tcp why="mail1: \"550 no\": not about the mailbox"`,
 		},
 		{
+			"let in unsure", policy.Request{Recipient: "x@example.com", Face: "policy"},
+			policy.Finding{Verdict: policy.Pass, LetIn: true, Source: policy.SourceSearch, Answers: []policy.Answer{{Host: "mail1", Says: policy.Unsure}}, Why: "let in unsure: mail1: down"}, nil,
+			`NOQUEUE: verdict=pass rcpt=<x@example.com> host=- source=search code=0 answers=mail1:unsure delay=0.0015 client=- face=policy why="let in unsure: mail1: down"`,
+		},
+		{
 			"our own fault", policy.Request{Recipient: "x@example.com", Face: "control"}, policy.Finding{}, errors.New("internal fault: oops\n"),
 			`NOQUEUE: verdict=fault rcpt=<x@example.com> host=- source=- code=0 answers=- delay=0.0015 client=- face=control why="internal fault: oops\n"`,
 		},
@@ -93,6 +98,10 @@ func TestForeignRecipientsAreNotLogged(t *testing.T) {
 	m.decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, nil, 0)
 	if r.log.Len() > 0 {
 		t.Errorf("logged %q", r.log.String())
+	}
+	m.decision(policy.Request{Recipient: "x@example.com"}, policy.Finding{Verdict: policy.Pass, LetIn: true}, nil, 0)
+	if !r.logged("verdict=pass rcpt=<x@example.com>") {
+		t.Errorf("who was let in was not logged: %q", r.log.String())
 	}
 	m.decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, errors.New("oops"), 0)
 	if !r.logged("verdict=fault rcpt=<x@elsewhere.example>") {

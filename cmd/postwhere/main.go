@@ -103,6 +103,7 @@ func rootCommand(io streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "postwhere",
 		Short:         "Find the mail host of each recipient of a distributed domain, for Postfix",
+		Version:       programVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -21,10 +21,11 @@ const (
 	byPolicy attachment = iota
 	byRecipientMap
 	byMapOnly
+	byMesh
 )
 
 func postfixCommand(c *common) *cobra.Command {
-	var policyWay, recipientMap, mapOnly bool
+	var policyWay, recipientMap, mapOnly, inMesh bool
 	cmd := &cobra.Command{
 		Use:   "postfix",
 		Short: "Print the main.cf and master.cf lines for this configuration, as commands",
@@ -42,6 +43,8 @@ machine. Nothing is changed. Pipe it into sh once you have read it.`,
 				way = byRecipientMap
 			case mapOnly:
 				way = byMapOnly
+			case inMesh:
+				way = byMesh
 			}
 			text, err := postfixLines(cfg, way)
 			if err != nil {
@@ -54,7 +57,8 @@ machine. Nothing is changed. Pipe it into sh once you have read it.`,
 	cmd.Flags().BoolVar(&policyWay, "policy", false, "ask at the door by check_policy_service, route from memory (default)")
 	cmd.Flags().BoolVar(&recipientMap, "recipient-map", false, "ask at the door by relay_recipient_maps, route from memory")
 	cmd.Flags().BoolVar(&mapOnly, "map-only", false, "the transport map alone says every verdict")
-	cmd.MarkFlagsMutuallyExclusive("policy", "recipient-map", "map-only")
+	cmd.Flags().BoolVar(&inMesh, "mesh", false, "this machine is one of the hosts, too: --policy, and an inner door for its peers")
+	cmd.MarkFlagsMutuallyExclusive("policy", "recipient-map", "map-only", "mesh")
 	return cmd
 }
 
@@ -63,10 +67,19 @@ func postfixLines(cfg *config.Config, way attachment) (string, error) {
 	if len(cfg.Listen.Socketmap) == 0 {
 		return "", fmt.Errorf("listen.socketmap is empty: Postfix needs it to find the way to a mailbox")
 	}
-	if way == byPolicy && len(cfg.Listen.Policy) == 0 {
+	if (way == byPolicy || way == byMesh) && len(cfg.Listen.Policy) == 0 {
 		return "", fmt.Errorf("listen.policy is empty: name a listener, or take --recipient-map or --map-only")
 	}
 	socketmap := "socketmap:" + postfixSpelling(cfg.Listen.Socketmap[0])
+	routes := socketmap + ":transport"
+	var m mesh
+	if way == byMesh {
+		var err error
+		if m, err = meshOf(cfg); err != nil {
+			return "", err
+		}
+		routes = m.localFirst() + " " + routes
+	}
 	var names []string
 	for _, d := range cfg.Domain {
 		names = append(names, d.Name...)
@@ -74,11 +87,17 @@ func postfixLines(cfg *config.Config, way attachment) (string, error) {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("# Run these once, as root: they add to what is there.")
-	say("# The domain is relayed, and postwhere says where to.")
+	if way == byMesh {
+		say("# On each machine of the mesh. The domain must be in none of mydestination, virtual_mailbox_domains and")
+		say("# virtual_alias_domains: the front door relays it. What has a mailbox in virtual_mailbox_maps is delivered here,")
+		say("# and for all else postwhere says where to.")
+	} else {
+		say("# The domain is relayed, and postwhere says where to.")
+	}
 	say(`postconf -e "relay_domains = $(postconf -h relay_domains) %s"`, strings.Join(names, " "))
-	say(`postconf -e "transport_maps = %s:transport $(postconf -h transport_maps)"`, socketmap)
+	say(`postconf -e "transport_maps = %s $(postconf -h transport_maps)"`, routes)
 	switch way {
-	case byPolicy:
+	case byPolicy, byMesh:
 		patience := time.Duration(cfg.Search.Deadline) + 10*time.Second
 		say("# Unknown recipients are refused at the door. A verdict may take a while: hosts are asked.")
 		say(`postconf -e "smtpd_recipient_restrictions = $(postconf -h smtpd_recipient_restrictions) check_policy_service {%s, timeout=%.0fs}"`,
@@ -96,8 +115,24 @@ func postfixLines(cfg *config.Config, way attachment) (string, error) {
 		say("postconf -M 'rewrite-door/unix=rewrite-door unix - - n - - trivial-rewrite -o transport_maps='")
 		say("postconf -P 'smtp/inet/rewrite_service_name=rewrite-door'")
 	}
+	if way == byMesh {
+		m.lines(say)
+	}
+	if name := cfg.Postfix.Transport; name != "smtp" {
+		movingTransport(say, name)
+	}
 	say("postfix reload")
 	return b.String(), nil
+}
+
+// movingTransport prints the delivery transport for mailboxes that move: their old
+// host's "no such mailbox" is a reason to try again, and then the mailbox is looked
+// up again. Postfix's smtp(8) reads replies through smtp_reply_filter.
+func movingTransport(say func(string, ...any), name string) {
+	say("# Mail for a mailbox that has moved away is tried again, and not bounced.")
+	say(`echo '/^550([- ])5\.1\.[01](.*)/ 450${1}4.1.1$2' > "$(postconf -h config_directory)/%s.regexp"`, name)
+	say(`postconf -M '%[1]s/unix=%[1]s unix - - n - - smtp'`, name)
+	say(`postconf -P "%[1]s/unix/smtp_reply_filter=regexp:$(postconf -h config_directory)/%[1]s.regexp"`, name)
 }
 
 // postfixSpelling returns a listener as a client of Postfix's must name it.

@@ -27,9 +27,19 @@ var users = map[string]string{"anna": "mail1", "bert": "mail2", "carla": "mail3"
 // newSite starts a site that is attached in one way.
 func newSite(t *testing.T, way attachment, frontOptions ...string) *site {
 	t.Helper()
+	return newSiteWith(t, way, "", frontOptions...)
+}
+
+// newSiteWith starts one with more in the configuration.
+func newSiteWith(t *testing.T, way attachment, more string, frontOptions ...string) *site {
+	t.Helper()
 	realhost.Need(t, "postfix")
 	s := &site{hosts: make(map[string]*realhost.Host)}
-	text := `
+	mailer := "smtp"
+	if strings.Contains(more, "transport = \"moving\"") {
+		mailer = "moving" // routes are given here, for the hosts' ports
+	}
+	text := more + `
 [listen]
 policy    = ["inet:127.0.0.1:0"]
 socketmap = ["inet:127.0.0.1:0"]
@@ -55,7 +65,7 @@ hosts = ["mail1", "mail2", "mail3"]
 		h := realhost.MailHost(t, "example.com", mailboxes...)
 		s.hosts[name] = h
 		ip, port, _ := strings.Cut(h.Addr(), ":")
-		text += fmt.Sprintf("\n[host.%s]\nprobe = \"smtp:inet:%s\"\nroute = \"smtp:[%s]:%s\"\n", name, h.Addr(), ip, port)
+		text += fmt.Sprintf("\n[host.%s]\nprobe = \"smtp:inet:%s\"\nroute = \"%s:[%s]:%s\"\n", name, h.Addr(), mailer, ip, port)
 	}
 	s.daemon, s.events = startDaemon(t, text)
 	s.front = realhost.Postfix(t, realhost.PostfixConfig{SMTP: []realhost.SMTPService{{Options: frontOptions}}})

@@ -115,7 +115,7 @@ func (q *query) one(ctx context.Context, address string) error {
 		return err
 	}
 	q.worst = max(q.worst, r.status())
-	if r.Verdict == policy.Defer.String() {
+	if r.Unsure {
 		complain(q.err, "%s: %s", address, r.Why)
 	}
 	if q.json {
@@ -183,7 +183,7 @@ func (q *query) search(ctx context.Context, w *world, address string) (policy.Fi
 	if err := w.resolveMX(ctx, a.Domain()); err != nil {
 		complain(q.err, "%v", err) // and so the verdict is defer
 	}
-	return w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query"})
+	return w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query", Door: true})
 }
 
 // newLocal builds what the daemon would have, to ask the hosts from here.

@@ -24,7 +24,8 @@ type result struct {
 // reported is a result as it comes from the daemon.
 type reported struct {
 	result
-	Why string `json:"why"` // there is no other verdict, for the user
+	Why    string `json:"why"`    // there is no other verdict, for the user
+	Unsure bool   `json:"unsure"` // it is not what a host said: defer, or let in unsure
 }
 
 type resultAnswer struct {
@@ -36,7 +37,7 @@ type resultAnswer struct {
 }
 
 func resultOf(address string, f policy.Finding) reported {
-	r := reported{Why: f.Why, result: result{
+	r := reported{Why: f.Why, Unsure: f.Verdict == policy.Defer || f.LetIn, result: result{
 		Address: address, Verdict: f.Verdict.String(), Code: codeOf(f),
 		Source: f.Source, Age: f.Age.Seconds(), Answers: []resultAnswer{},
 	}}

@@ -56,6 +56,15 @@ func TestResultOfAFinding(t *testing.T) {
 			`{"address":"x@example.com","verdict":"pass","host":"","transport":"","code":0,"reply":"","source":"","age":0,"answers":[]}`,
 			exitPass,
 		},
+		{
+			"let in unsure", policy.Finding{
+				Verdict: policy.Pass, LetIn: true, Source: policy.SourceMemory, Why: "let in unsure: mail1: down",
+				Answers: []policy.Answer{{Host: "mail1", Says: policy.Unsure, Why: "down"}},
+			},
+			"x@example.com\tpass\t\t",
+			`{"address":"x@example.com","verdict":"pass","host":"","transport":"","code":0,"reply":"","source":"memory","age":0,"answers":[{"host":"mail1","answer":"unsure","reply":"down","method":"","ms":0}]}`,
+			exitPass,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := resultOf("x@example.com", c.finding)
@@ -66,7 +75,7 @@ func TestResultOfAFinding(t *testing.T) {
 			if diff := cmp.Diff(c.json, string(text)); diff != "" {
 				t.Errorf("object (-want +got):\n%s", diff)
 			}
-			if r.line() != c.line || r.status() != c.status || r.Why != c.finding.Why {
+			if r.line() != c.line || r.status() != c.status || r.Why != c.finding.Why || r.Unsure != (c.finding.Verdict == policy.Defer || c.finding.LetIn) {
 				t.Errorf("line %q, status %d, why %q", r.line(), r.status(), r.Why)
 			}
 			var again reported

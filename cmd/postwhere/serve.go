@@ -29,6 +29,9 @@ func (c *common) serve(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	// The reader of our log may go, the journal say: else Go ends the program.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 
 	cfg, err := c.load()
 	if err != nil {

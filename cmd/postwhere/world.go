@@ -28,11 +28,15 @@ type world struct {
 	resolver mxResolver
 	resolved map[*policy.Domain]bool // by resolveMX
 
-	mu    sync.Mutex
-	hosts map[string]*policy.Host // by name; a host of two domains is one
+	addressResolver addressResolver
+	newHosts        chan struct{} // by MX, whose addresses are to be looked up
+
+	mu        sync.Mutex
+	hosts     map[string]*policy.Host // by name; a host of two domains is one
+	addresses map[string]*hostAddresses
 
 	stop     context.CancelFunc
-	helpers  sync.WaitGroup // MX and first calibrations
+	helpers  sync.WaitGroup // MX, first calibrations, the hosts' addresses
 	requests sync.WaitGroup // look-ups under way
 }
 
@@ -40,14 +44,16 @@ type world struct {
 // The probers see the values of ctx.
 func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, observe observer, log *slog.Logger) (*world, error) {
 	w := &world{
-		cfg: cfg, memory: &lentMemory{Memory: memory}, log: log, resolver: net.DefaultResolver,
-		hosts: make(map[string]*policy.Host), resolved: make(map[*policy.Domain]bool), stop: func() {},
+		cfg: cfg, memory: &lentMemory{Memory: memory}, log: log, resolver: net.DefaultResolver, addressResolver: net.DefaultResolver,
+		hosts: make(map[string]*policy.Host), addresses: make(map[string]*hostAddresses),
+		newHosts: make(chan struct{}, 1), resolved: make(map[*policy.Domain]bool), stop: func() {},
 	}
 	for i := range cfg.Domain {
 		c := &cfg.Domain[i]
 		d := &policy.Domain{
 			Names: c.Name, AskAs: c.AskAs,
 			Delimiter: c.RecipientDelimiter, Owners: c.OwnerList(),
+			PassUnsure: policy.Verdict(c.Unsure) == policy.Pass, HostText: c.HostText,
 		}
 		if len(c.Hosts) > 0 {
 			hosts, err := w.hostsOf(c.Hosts)
@@ -98,7 +104,12 @@ func (w *world) newHost(name string) (*policy.Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
-	return &policy.Host{Name: name, Route: h.Route, AliasDomain: h.AliasDomain, Prober: p}, nil
+	at := newHostAddresses(h.Probe)
+	w.addresses[name] = at
+	return &policy.Host{
+		Name: name, Route: h.Route, AliasDomain: h.AliasDomain, Prober: p,
+		LastResort: h.LastResort, Names: namesIn(name, h), Addresses: at.has,
+	}, nil
 }
 
 // prober is a host as it is asked, by whichever protocol.
@@ -165,6 +176,7 @@ func (w *world) start() {
 		}
 		w.calibrate(ctx, d, d.Hosts())
 	}
+	w.helpers.Go(func() { w.followAddresses(ctx) })
 }
 
 // calibrate asks each host about nonsense, so that the first recipient need not
@@ -173,10 +185,22 @@ func (w *world) calibrate(ctx context.Context, d *policy.Domain, hosts []*policy
 	for _, h := range hosts {
 		w.helpers.Go(func() {
 			if _, err := proberOf(h).Calibrate(ctx, d.AsksAbout()); err != nil && ctx.Err() == nil {
-				w.log.Warn("host cannot be asked: unknown recipients get 4xx until it can", "host", h.Name, "domain", d.Names[0], "why", err.Error())
+				w.log.Warn("host cannot be asked: "+consequence(d, h)+" until it can", "host", h.Name, "domain", d.Names[0], "why", err.Error())
 			}
 		})
 	}
+}
+
+// consequence says what becomes of unknown recipients while a host cannot be
+// asked.
+func consequence(d *policy.Domain, h *policy.Host) string {
+	switch {
+	case h.LastResort:
+		return "recipients that no other host has go to it unasked"
+	case d.PassUnsure:
+		return "unknown recipients are let in at the door"
+	}
+	return "unknown recipients get 4xx"
 }
 
 // resolveMX looks up, once, the hosts of the domain of that name, if it is one of
@@ -231,6 +255,10 @@ func (w *world) adoptMX(ctx context.Context, d *policy.Domain) error {
 	if !slices.Equal(hosts, d.Hosts()) {
 		w.log.Info("hosts by MX", "domain", d.Names[0], "hosts", names)
 		d.SetHosts(hosts)
+		w.nudge()
+		if last := lastResorts(d); len(last) > 1 || len(hosts) == 1 && len(last) > 0 {
+			w.log.Warn("last_resort is for one host of several: it counts only while every other host says no", "domain", d.Names[0], "last_resort", last)
+		}
 	}
 	return nil
 }
@@ -241,6 +269,7 @@ func (w *world) dropUnused() {
 	for name, h := range w.hosts {
 		if !slices.ContainsFunc(w.domains, func(d *policy.Domain) bool { return slices.Contains(d.Hosts(), h) }) {
 			delete(w.hosts, name)
+			delete(w.addresses, name)
 			w.helpers.Go(proberOf(h).Close)
 		}
 	}

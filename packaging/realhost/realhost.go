@@ -178,6 +178,10 @@ func (s *Server) WaitLog(t testing.TB, pattern string) []string {
 	return match
 }
 
+// Eventually asks cond until it is true, and reports whether it became true in
+// reasonable time.
+func Eventually(cond func() bool) bool { return poll(cond) }
+
 // poll asks cond until it is true, and reports whether it became true within
 // [patience].
 func poll(cond func() bool) bool {

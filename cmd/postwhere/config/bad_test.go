@@ -93,6 +93,9 @@ func TestBadDomainIsRefused(t *testing.T) {
 		{"ask_as no domain", "[[domain]]\nname = 'a.example'\nask_as = 'in..example'\n", `p.toml: domain 1: domain "in..example": want labels between single dots, 255 octets at most`},
 		{"delimiter a letter", "[[domain]]\nname = 'a.example'\nrecipient_delimiter = 'x'\n", `p.toml: domain a.example: recipient_delimiter "x": want punctuation such as "+" or "+-"`},
 		{"delimiter an at", "[[domain]]\nname = 'a.example'\nrecipient_delimiter = '+@'\n", `p.toml: domain a.example: recipient_delimiter "+@": want punctuation such as "+" or "+-"`},
+		{"unsure", one + "unsure = 'reject'\n", `p.toml:4:10: domain.unsure: unsure "reject": want defer or pass`},
+		{"unsure a number", one + "unsure = 3\n", `p.toml: domain[1].unsure = 3: want text in quotes`},
+		{"host_text no boolean", one + "host_text = 1\n", `p.toml:4:13: domain.host_text: want true or false, got integer`},
 		{"delimiter a blank", "[[domain]]\nrecipient_delimiter = ' '\n", `
 p.toml: domain 1 has no name: say name = "example.com" in [[domain]]
 p.toml: domain 1: recipient_delimiter " ": want punctuation such as "+" or "+-"`},
@@ -125,5 +128,9 @@ func TestBadHostIsRefused(t *testing.T) {
 		{"negative connections", one + "[host.mail1]\nconnections = -1\n", `p.toml: host "mail1": connections = -1: want 1 to 50, which is what Postfix grants a client`},
 		{"control", one + "[host.mail1]\ncontrol = 'postmaster'\n", `p.toml: host "mail1": control: not an address: want local-part@domain, got "postmaster"`},
 		{"alias_domain", one + "[host.mail1]\nalias_domain = 'a b'\n", `p.toml: host "mail1": alias_domain "a b": want a domain name`},
+		{"last_resort no boolean", one + "[host.mail1]\nlast_resort = 'yes'\n", `p.toml:5:15: host.mail1.last_resort: want true or false, got string`},
+		{"last resort without another host", one + "[host.mail1]\nlast_resort = true\n", `p.toml: domain example.com has no host but mail1: last_resort is for what others have said no to`},
+		{"two last resorts", "[[domain]]\nname = 'a.example'\nhosts = ['mail1', 'mail2', 'mail3']\n[host.mail1]\nlast_resort = true\n[host.mail3]\nlast_resort = true\n",
+			`p.toml: domain a.example has 2 hosts with last_resort: mail1, mail3: want one at most`},
 	}.test(t)
 }

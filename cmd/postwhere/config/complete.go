@@ -21,6 +21,9 @@ func (c *Config) complete(dir string) error {
 		wrong.add("there is no [[domain]]: name at least one, with its hosts")
 	}
 	c.completeNames(&wrong)
+	if !transportName.MatchString(c.Postfix.Transport) || slices.Contains(refusingTransports, c.Postfix.Transport) {
+		wrong.add("postfix.transport %q: want the name of a transport: smtp, or one that `postwhere postfix` is to make", c.Postfix.Transport)
+	}
 	c.completeHosts(dir, &wrong)
 	for i := range c.Domain {
 		c.Domain[i].readOwners(dir, &wrong)
@@ -116,8 +119,28 @@ func (c *Config) completeHosts(dir string, wrong *problems) {
 		case name != mxName(name):
 			wrong.add("[host.%q] is in no domain's hosts, and an MX host is called %q here", name, mxName(name))
 		}
-		if err := c.Host[name].complete(dir, name); err != nil {
+		if err := c.Host[name].complete(dir, c.Postfix.Transport, name); err != nil {
 			wrong.add("host %q: %w", name, err)
+		}
+	}
+	c.checkLastResorts(wrong)
+}
+
+// checkLastResorts: a domain has one last resort at most, and not by itself. What
+// hosts a domain has by MX is not known here.
+func (c *Config) checkLastResorts(wrong *problems) {
+	for i, d := range c.Domain {
+		var last []string
+		for _, name := range d.Hosts {
+			if c.Host[name].LastResort {
+				last = append(last, name)
+			}
+		}
+		switch {
+		case len(last) > 1:
+			wrong.add("domain %s has %d hosts with last_resort: %s: want one at most", d.title(i), len(last), strings.Join(last, ", "))
+		case len(last) == 1 && len(d.Hosts) == 1:
+			wrong.add("domain %s has no host but %s: last_resort is for what others have said no to", d.title(i), last[0])
 		}
 	}
 }

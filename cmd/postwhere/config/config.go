@@ -29,6 +29,8 @@ type Config struct {
 	Limits Limits           `toml:"limits"`
 	MX     MX               `toml:"mx"`
 
+	Postfix Postfix `toml:"postfix"`
+
 	dir string // where relative paths begin
 }
 
@@ -61,6 +63,13 @@ type Domain struct {
 	RecipientDelimiter string `toml:"recipient_delimiter"`
 	// Owners is a file with lines ADDRESS HOST, which are settled without asking.
 	Owners string `toml:"owners"`
+	// Unsure is what becomes at the door of a recipient about whom the hosts are
+	// unsure: defer (default), or pass, which lets him in; his mail waits in the
+	// queue until the hosts can be asked.
+	Unsure Unsure `toml:"unsure"`
+	// HostText tells the client of a rejected recipient what the first of Hosts
+	// said, unless that would give away a host. Default false: reply.reject.
+	HostText bool `toml:"host_text"`
 
 	owners map[string]string
 }
@@ -103,6 +112,14 @@ type Limits struct {
 	RequestTimeout Duration `toml:"request_timeout"` // for a request that has begun, and for its reply
 }
 
+// Postfix is what its side of things is called.
+type Postfix struct {
+	// Transport is the transport(5) of default routes. One of another name than
+	// smtp is made by `postwhere postfix`: an smtp(8) to which a mailbox that has
+	// moved away is a reason to try again, and not to bounce.
+	Transport string `toml:"transport"`
+}
+
 // MX is for domains whose hosts are their MX hosts.
 type MX struct {
 	OwnNames []string `toml:"own_names"` // of this machine, left out; default its host name
@@ -139,8 +156,9 @@ func Default() *Config {
 			Reject: SMTPReply{policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}},
 			Defer:  SMTPReply{policy.Reply{Code: 450, Enhanced: "4.4.1", Text: "Mailbox cannot be looked up now, try again later"}},
 		},
-		Limits: Limits{Connections: 1000, RequestTimeout: Duration(10 * time.Second)},
-		MX:     MX{Refresh: Duration(5 * time.Minute)},
+		Limits:  Limits{Connections: 1000, RequestTimeout: Duration(10 * time.Second)},
+		Postfix: Postfix{Transport: "smtp"},
+		MX:      MX{Refresh: Duration(5 * time.Minute)},
 	}
 }
 
@@ -163,7 +181,11 @@ func Parse(file, text string) (*Config, error) {
 	if err := c.decode(file, text); err != nil {
 		return nil, err
 	}
-	if err := c.complete(filepath.Dir(file)); err != nil {
+	dir := filepath.Dir(file)
+	if absolute, err := filepath.Abs(dir); err == nil {
+		dir = absolute // so that paths below it are, whoever joins them
+	}
+	if err := c.complete(dir); err != nil {
 		return nil, prefixed(file, err)
 	}
 	return c, nil

@@ -61,9 +61,11 @@ func wanted(goType string) string {
 	switch name := strings.TrimLeft(goType, "*"); {
 	case name == "int":
 		return "a number"
+	case name == "bool":
+		return "true or false"
 	case strings.HasPrefix(name, "[]"):
 		return "a list"
-	case slices.Contains([]string{"string", "config.Names", "config.Duration", "config.Listener", "config.SMTPReply", "probe.Method"}, name):
+	case slices.Contains([]string{"string", "config.Names", "config.Duration", "config.Listener", "config.SMTPReply", "config.Unsure"}, name), strings.HasPrefix(name, "probe."):
 		return "text in quotes"
 	}
 	return "a table"

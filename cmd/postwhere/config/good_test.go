@@ -62,8 +62,9 @@ func TestDefaultOfEveryKey(t *testing.T) {
 			Reject: SMTPReply{policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}},
 			Defer:  SMTPReply{policy.Reply{Code: 450, Enhanced: "4.4.1", Text: "Mailbox cannot be looked up now, try again later"}},
 		},
-		Limits: Limits{Connections: 1000, RequestTimeout: seconds(10)},
-		MX:     MX{OwnNames: []string{ownName()}, Refresh: seconds(300)},
+		Postfix: Postfix{Transport: "smtp"},
+		Limits:  Limits{Connections: 1000, RequestTimeout: seconds(10)},
+		MX:      MX{OwnNames: []string{ownName()}, Refresh: seconds(300)},
 	})
 	same(t, got.Cache.Options(), cache.Default()) // each says them once
 }
@@ -85,8 +86,11 @@ hosts  = ["mail1", "Mail2.example.net:2525", "192.0.2.1", "[2001:db8::1]:26"]
 ask_as = "Inner.example"
 recipient_delimiter = "+-"
 owners = "owners"
+unsure = "pass"
+host_text = true
 [[domain]]
 name = "mx.example"
+unsure = "defer"
 [host.mail1]
 probe  = "lmtp:inet:192.0.2.3"
 route  = "lmtp:unix:/run/lmtp"
@@ -94,6 +98,7 @@ method = "rcpt"
 connections = 50
 control = "boss@example.com"
 alias_domain = "one.internal"
+last_resort = true
 [host."mx1.example"]
 method = "vrfy"
 [search]
@@ -119,6 +124,8 @@ defer = "451 4.3.0 Later"
 [limits]
 connections = 3
 request_timeout = "4s"
+[postfix]
+transport = "moving"
 [mx]
 own_names = ["front.example.com", "FRONT2."]
 refresh = "1h"
@@ -141,16 +148,16 @@ refresh = "1h"
 			{
 				Name: Names{"example.com", "xn--bcher-kva.example"}, AskAs: "Inner.example",
 				Hosts:              []string{"mail1", "Mail2.example.net:2525", "192.0.2.1", "[2001:db8::1]:26"},
-				RecipientDelimiter: "+-", Owners: "owners",
+				RecipientDelimiter: "+-", Owners: "owners", Unsure: Unsure(policy.Pass), HostText: true,
 			},
 			{Name: Names{"mx.example"}},
 		},
 		Host: map[string]*Host{
-			"mail1":                  {Probe: "lmtp:inet:192.0.2.3", Route: "lmtp:unix:/run/lmtp", Method: probe.RCPT, Connections: 50, Control: "boss@example.com", AliasDomain: "one.internal", TLSName: "192.0.2.3"},
-			"Mail2.example.net:2525": {Probe: "smtp:inet:Mail2.example.net:2525", Route: "smtp:[Mail2.example.net]:2525", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "Mail2.example.net", TLSName: "Mail2.example.net"},
-			"192.0.2.1":              {Probe: "smtp:inet:192.0.2.1:25", Route: "smtp:[192.0.2.1]:25", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "192.0.2.1", TLSName: "192.0.2.1"},
-			"[2001:db8::1]:26":       {Probe: "smtp:inet:[2001:db8::1]:26", Route: "smtp:[2001:db8::1]:26", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "2001:db8::1", TLSName: "2001:db8::1"},
-			"mx1.example":            {Probe: "smtp:inet:mx1.example:25", Route: "smtp:[mx1.example]:25", Method: probe.VRFY, Connections: 5, Control: "", AliasDomain: "mx1.example", TLSName: "mx1.example"},
+			"mail1":                  {Probe: "lmtp:inet:192.0.2.3", Route: "lmtp:unix:/run/lmtp", Method: probe.RCPT, Connections: 50, Control: "boss@example.com", AliasDomain: "one.internal", LastResort: true, TLSName: "192.0.2.3"},
+			"Mail2.example.net:2525": {Probe: "smtp:inet:Mail2.example.net:2525", Route: "moving:[Mail2.example.net]:2525", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "Mail2.example.net", TLSName: "Mail2.example.net"},
+			"192.0.2.1":              {Probe: "smtp:inet:192.0.2.1:25", Route: "moving:[192.0.2.1]:25", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "192.0.2.1", TLSName: "192.0.2.1"},
+			"[2001:db8::1]:26":       {Probe: "smtp:inet:[2001:db8::1]:26", Route: "moving:[2001:db8::1]:26", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "2001:db8::1", TLSName: "2001:db8::1"},
+			"mx1.example":            {Probe: "smtp:inet:mx1.example:25", Route: "moving:[mx1.example]:25", Method: probe.VRFY, Connections: 5, Control: "", AliasDomain: "mx1.example", TLSName: "mx1.example"},
 		},
 		Search: Search{seconds(240), 0, seconds(90), 1},
 		Probe:  Probe{"front.example.com", "probe@example.com", seconds(1), seconds(2)},
@@ -159,8 +166,9 @@ refresh = "1h"
 			Reject: SMTPReply{policy.Reply{Code: 551, Enhanced: "5.7.1", Text: "Nobody here"}},
 			Defer:  SMTPReply{policy.Reply{Code: 451, Enhanced: "4.3.0", Text: "Later"}},
 		},
-		Limits: Limits{3, seconds(4)},
-		MX:     MX{[]string{"front.example.com", "FRONT2."}, seconds(3600)},
+		Limits:  Limits{3, seconds(4)},
+		Postfix: Postfix{"moving"},
+		MX:      MX{[]string{"front.example.com", "FRONT2."}, seconds(3600)},
 	})
 	same(t, got.Domain[0].OwnerList(), map[string]string{"anna@example.com": "mail1"})
 }
@@ -174,6 +182,7 @@ func TestGoodFilesThatLookOdd(t *testing.T) {
 		"one machine on two ports":         "[[domain]]\nname = 'example.com'\nhosts = ['mail1', 'mail1:2525']\n",
 		"any port, twice":                  one + "[listen]\npolicy = ['inet:127.0.0.1:0']\nsocketmap = ['inet:127.0.0.1:0']\n",
 		"settings of a host that MX names": "[[domain]]\nname = 'example.com'\n[host.'mx1.example.com']\nmethod = 'rcpt'\n",
+		"a last resort by MX":              "[[domain]]\nname = 'example.com'\n[host.'mx1.example.com']\nlast_resort = true\n",
 		"underscore in a name":             "[[domain]]\nname = 'in_house.example'\nhosts = ['mail_1']\n",
 		"a single domain as a table":       "[domain]\nname = 'example.com'\nhosts = ['mail1']\n",
 		"comments and CRLF":                "# mine\r\n[[domain]] # ours\r\nname = 'example.com'\r\n",

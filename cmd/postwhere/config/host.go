@@ -3,11 +3,12 @@ package config
 import (
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"postwhere/policy"
@@ -37,6 +38,10 @@ type Host struct {
 	Control string `toml:"control"`
 	// AliasDomain is the pseudo-domain of its mailboxes in the alias map. Default NAME.
 	AliasDomain string `toml:"alias_domain"`
+	// LastResort makes it own what every other host of the domain has said no to,
+	// also while it accepts everything or is down. At most one of a domain. Default
+	// false.
+	LastResort bool `toml:"last_resort"`
 
 	// TLS is none, may (default), encrypt or verify, as smtp_tls_security_level.
 	TLS probe.TLSLevel `toml:"tls"`
@@ -57,26 +62,31 @@ type Host struct {
 	SecretFile string `toml:"secret_file"`
 }
 
+// refusingTransports are those of Postfix's that deliver nothing.
+var refusingTransports = []string{"error", "retry", "discard"}
+
 // HostOf returns the settings of a host that MX named, or that is in the file.
 func (c *Config) HostOf(name string) (Host, error) {
 	h := Host{}
 	if known := c.Host[name]; known != nil {
 		h = *known
 	}
-	err := h.complete(c.dir, name)
+	err := h.complete(c.dir, c.Postfix.Transport, name)
 	return h, err
 }
 
-// transportValue is transport(5)'s transport:nexthop, without what would break a
-// line of a table; hostName is what may stand in front of an optional port.
+// transportValue is transport(5)'s transport:nexthop, brackets closed, without
+// what would break a line of a table; hostName is what may stand in front of an optional port.
 var (
-	transportValue = regexp.MustCompile(`^[\x21-\x39\x3b-\x7e]*:[\x21-\x7e]*$`)
+	transportValue = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9_.-]*)?:(\[[\x21-\x5a\x5e-\x7e]+\](:[0-9a-z]+)?|[\x21-\x5a\x5c\x5e-\x7e]*)(, ?[\x21-\x7e]+)*$`)
 	hostName       = regexp.MustCompile(`^[A-Za-z0-9_.-]+$|^[0-9A-Fa-f:.]+$`)
+	transportName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 	fingerprint    = regexp.MustCompile(`^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$`)
 )
 
-// complete gives the host its defaults and checks it. Relative paths begin at dir.
-func (h *Host) complete(dir, name string) error {
+// complete gives the host its defaults and checks it. Relative paths begin at dir,
+// a default route leads through transport.
+func (h *Host) complete(dir, transport, name string) error {
 	host, port, err := probe.SplitHostPort(name)
 	if err != nil {
 		return err
@@ -91,7 +101,7 @@ func (h *Host) complete(dir, name string) error {
 		}
 	}
 	if h.Route == "" {
-		h.Route = "smtp:[" + host + "]:" + port
+		h.Route = transport + ":[" + host + "]:" + port
 	}
 	if h.AliasDomain == "" {
 		h.AliasDomain = host
@@ -100,6 +110,7 @@ func (h *Host) complete(dir, name string) error {
 		h.Connections = 5
 	}
 	endpoint, err := probe.ParseEndpoint(h.Probe)
+	mailer, nexthop, _ := strings.Cut(h.Route, ":")
 	switch {
 	case err != nil:
 		return fmt.Errorf("probe: %w", err)
@@ -107,12 +118,16 @@ func (h *Host) complete(dir, name string) error {
 		return fmt.Errorf("%q is no host name: want NAME or NAME:PORT", host)
 	case !transportValue.MatchString(h.Route) || len(h.Route) > 1000 || h.Route == ":": // ":" is the MX, and that is us
 		return fmt.Errorf("route %q: want a transport(5) value such as smtp:[%s]:25", h.Route, host)
+	case slices.Contains(refusingTransports, mailer):
+		return fmt.Errorf("route %q refuses or drops the mail of a mailbox that is there: want the way to it, such as smtp:[%s]:25", h.Route, host)
+	case (mailer == "smtp" || mailer == "lmtp") && nexthop == "":
+		return fmt.Errorf("route %q goes nowhere: want a transport(5) value such as smtp:[%s]:25", h.Route, host)
 	case h.Connections < 1 || h.Connections > 50:
 		return fmt.Errorf("connections = %d: want 1 to 50, which is what Postfix grants a client", h.Connections)
 	case h.Rate < 0:
 		return fmt.Errorf("rate = %d: want questions a second, or 0 for any number", h.Rate)
 	case (endpoint.Network == probe.MingerNetwork) != (h.Method == probe.Minger) && (h.Method != probe.Auto || endpoint.Network != probe.MingerNetwork):
-		return fmt.Errorf("method %q does not go with probe %q: Minger is asked at minger:HOST, the others at smtp: or lmtp:", h.Method, h.Probe)
+		return fmt.Errorf("method %q does not go with probe %q: Minger is asked at minger:HOST, the others by smtp or lmtp", h.Method, h.Probe)
 	}
 	if name, err := policy.NormalDomain(h.AliasDomain); h.AliasDomain != host && (err != nil || !hostName.MatchString(name)) {
 		return fmt.Errorf("alias_domain %q: want a domain name", h.AliasDomain)
@@ -167,7 +182,7 @@ func (h *Host) Security() (probe.Security, error) {
 		Fingerprints: h.TLSFingerprints, User: h.User,
 	}
 	if h.TLSCAFile != "" {
-		pem, err := os.ReadFile(h.TLSCAFile)
+		pem, err := readFile(h.TLSCAFile)
 		if err != nil {
 			return s, fmt.Errorf("tls_ca_file: %w", err)
 		}
@@ -181,12 +196,27 @@ func (h *Host) Security() (probe.Security, error) {
 	return s, err
 }
 
+// readFile returns what is in a regular file of modest size.
+func readFile(path string) ([]byte, error) {
+	const most = 1 << 20
+	f, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if len(text) > most {
+		return nil, fmt.Errorf("%s: more than %d octets", path, most)
+	}
+	return text, err
+}
+
 // Secret returns what is in the secret's file.
 func (h *Host) Secret() (string, error) {
 	if h.SecretFile == "" {
 		return "", nil
 	}
-	text, err := os.ReadFile(h.SecretFile)
+	text, err := readFile(h.SecretFile)
 	if err != nil {
 		return "", fmt.Errorf("secret_file: %w", err)
 	}

@@ -35,21 +35,26 @@ func (d *Domain) readOwners(dir string, wrong *problems) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	// A pipe would hold up the daemon until somebody writes into it.
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		if err == nil {
-			err = fmt.Errorf("%s is no file", path)
-		}
-		wrong.add("domain %s: owners: %w", d.Name[0], err)
-		return
-	}
-	f, err := os.Open(path) //nolint:gosec // the administrator's choice
+	f, err := openFile(path)
 	if err != nil {
 		wrong.add("domain %s: owners: %w", d.Name[0], err)
 		return
 	}
 	defer f.Close()
 	d.owners = d.parseOwners(path, f, wrong)
+}
+
+// openFile opens a regular file: a pipe would hold up the daemon until somebody
+// writes into it.
+func openFile(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file", path)
+	}
+	return os.Open(path) //nolint:gosec // the administrator's choice
 }
 
 // parseOwners reads lines ADDRESS HOST. Empty lines and those that begin with #

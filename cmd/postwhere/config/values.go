@@ -125,6 +125,26 @@ func (l Listener) String() string {
 	return "inet:" + l.Address
 }
 
+// Unsure is the verdict at the door where the hosts are unsure: policy.Defer, the
+// zero value, or policy.Pass.
+type Unsure policy.Verdict
+
+// UnmarshalText reads defer or pass.
+func (u *Unsure) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case policy.Defer.String():
+		*u = Unsure(policy.Defer)
+	case policy.Pass.String():
+		*u = Unsure(policy.Pass)
+	default:
+		return fmt.Errorf("unsure %q: want defer or pass", text)
+	}
+	return nil
+}
+
+// String returns the verdict's word.
+func (u Unsure) String() string { return policy.Verdict(u).String() }
+
 // SMTPReply is a reply to be given to a client.
 type SMTPReply struct{ policy.Reply }
 
