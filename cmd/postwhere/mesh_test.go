@@ -414,7 +414,7 @@ func frontDoors(t *testing.T, way attachment) {
 		at.daemon, at.events = startDaemon(t, text)
 		at.attach(t, text, way)
 	}
-	const recipients = 20
+	const recipients = 5
 	for _, at := range m {
 		at.wantsSoon(t, "anna@example.com", "4")
 		begun := time.Now()
@@ -422,14 +422,16 @@ func frontDoors(t *testing.T, way attachment) {
 			dialSMTP(t, at.Addr()).wants(t, fmt.Sprintf("nobody%d@example.com", i), "4")
 		}
 		dialSMTP(t, at.Addr()).wants(t, "anna@example.com", "4")
-		if took := time.Since(begun); took > 10*time.Second {
+		if took := time.Since(begun); took > 20*time.Second {
 			t.Errorf("%d look-ups at %s took %v", recipients, at.name, took)
 		}
 	}
 	for _, at := range m {
-		probes, others := 0, 0
+		// Policy sees all probes, Postfix logs those that it says no to.
+		probes := strings.Count(at.Log(), "helo=<postwhere-")
 		for _, e := range at.events.all() {
 			switch {
+			case !strings.HasSuffix(e.request.Recipient, "@example.com"): // a sender
 			case strings.HasPrefix(e.request.Helo, "postwhere-"):
 				probes++
 				if e.finding.Verdict != policy.Pass {
@@ -437,12 +439,11 @@ func frontDoors(t *testing.T, way attachment) {
 				}
 			case e.finding.Verdict != policy.Defer:
 				t.Errorf("%s: %s for %s", at.name, e.finding.Verdict, e.request.Recipient)
-			default:
-				others++
 			}
 		}
-		t.Logf("%s: %d probes for %d look-ups at each machine", at.name, probes, others)
-		if most := 3 * (recipients + 10) * 2; probes > most {
+		t.Logf("%s was asked %d times", at.name, probes)
+		// By each machine, about what was asked for at each, and about nonsense.
+		if most := 3 * 3 * (recipients + 10); probes > most {
 			t.Errorf("%s was asked %d times, want no more than %d", at.name, probes, most)
 		}
 	}
