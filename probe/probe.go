@@ -32,6 +32,7 @@ type Config struct {
 	VRFY252        Meaning252 // EchoMeansYes by default
 	Helo           string     // EHLO name, marked by policy.ProbeHelo
 	Sender         string     // of MAIL FROM; "" is <>
+	SecondSender   string     // of MAIL FROM where <> is refused; "": there is none
 	Control        string     // an address that the host has; "": postmaster at the domain
 	Security       Security
 	BindAddress    netip.Addr    // where connections come from; zero: the kernel chooses

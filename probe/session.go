@@ -110,6 +110,10 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 	}
 	if !s.mail {
 		reply, err := s.wire.command("MAIL FROM:<" + s.cfg.Sender + ">" + parameter)
+		if err == nil && reply.Code/100 == 5 && s.cfg.Sender == "" && s.cfg.SecondSender != "" {
+			// Microsoft 365 and others refuse the null sender to whom they do not know.
+			reply, err = s.wire.command("MAIL FROM:<" + s.cfg.SecondSender + ">" + parameter)
+		}
 		if err != nil {
 			return reply, err
 		}

@@ -427,6 +427,9 @@ func frontDoors(t *testing.T, way attachment) {
 		}
 	}
 	for _, at := range m {
+		at.Stop(t) // before its daemon, which waits for the connections of smtpd
+	}
+	for _, at := range m {
 		// Policy sees all probes, Postfix logs those that it says no to.
 		probes := strings.Count(at.Log(), "helo=<postwhere-")
 		for _, e := range at.events.all() {

@@ -141,6 +141,7 @@ func (w *world) newProber(name string, h config.Host) (prober, error) {
 		Name: name, Endpoint: endpoint, Method: h.Method, VRFY252: h.VRFY252,
 		Helo:           policy.ProbeHelo(instanceID(w.cfg.Probe.HeloName), w.cfg.Probe.HeloName),
 		Sender:         w.cfg.Probe.Sender,
+		SecondSender:   "postmaster@" + w.cfg.Probe.HeloName,
 		Control:        h.Control,
 		Security:       security,
 		BindAddress:    from,

@@ -85,7 +85,7 @@ type Search struct {
 // Probe says how hosts are asked.
 type Probe struct {
 	HeloName       string   `toml:"helo_name"`       // this machine in EHLO, behind the mark; default its host name
-	Sender         string   `toml:"sender"`          // of MAIL FROM; empty: <>
+	Sender         string   `toml:"sender"`          // of MAIL FROM; empty: <>, and postmaster@helo_name where that is refused
 	ConnectTimeout Duration `toml:"connect_timeout"` // for a connection
 	ReplyTimeout   Duration `toml:"reply_timeout"`   // for a reply
 }
