@@ -64,7 +64,8 @@ func (p *Prober) crowded(a policy.Address) bool {
 // pipeRest is how long a host is left in peace that holds accepted recipients back.
 const pipeRest = time.Minute
 
-// restPipes keeps questions out of pipes for a while. An accepted RCPT begins a
+// restPipes keeps questions out of pipes for a while: one by one they do better.
+// An accepted RCPT begins a
 // message: Postfix has some 100 of those to spare, each transaction takes one
 // until real mail gives it back, and then each further one waits 1 s
 // (in_flow_delay). VRFY costs nothing.
@@ -220,6 +221,7 @@ func (q *pipe) next() bool {
 	switch {
 	case one.address == "":
 		if reply.Code/100 != 2 {
+			q.p.restPipes() // one by one, another sender may be tried
 			q.fail(refusedSender{reply})
 			return false
 		}
