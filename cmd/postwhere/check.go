@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"regexp"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -90,6 +94,24 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 	asking.Wait()
 	for i, h := range hosts {
 		k.host("host "+h.Name, d, h, learnt[i], failed[i])
+		k.route(ctx, h)
+	}
+}
+
+// routeHost is the host in a transport(5) value that is not looked up by MX.
+var routeHost = regexp.MustCompile(`^[^:]*:\[([^\]]+)\]`)
+
+// route looks whether the name that mail goes to is one: Postfix bounces what it
+// cannot find.
+func (k *checkup) route(ctx context.Context, h *policy.Host) {
+	m := routeHost.FindStringSubmatch(h.Route)
+	if m == nil || net.ParseIP(strings.TrimPrefix(m[1], "ipv6:")) != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(k.cfg.Probe.ConnectTimeout))
+	defer cancel()
+	if _, err := net.DefaultResolver.LookupHost(ctx, m[1]); err != nil {
+		k.fail("host "+h.Name, "mail for its mailboxes goes to %s, and %v: Postfix would bounce it. Say route in [host.%q]", h.Route, err, h.Name)
 	}
 }
 
