@@ -105,7 +105,7 @@ var routeHost = regexp.MustCompile(`^[^:]*:\[([^\]]+)\]`)
 // cannot find.
 func (k *checkup) route(ctx context.Context, h *policy.Host) {
 	m := routeHost.FindStringSubmatch(h.Route)
-	if m == nil || net.ParseIP(strings.TrimPrefix(m[1], "ipv6:")) != nil {
+	if len(m) < 2 || net.ParseIP(strings.TrimPrefix(m[1], "ipv6:")) != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(k.cfg.Probe.ConnectTimeout))
