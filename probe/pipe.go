@@ -24,6 +24,9 @@ type pipe struct {
 	p    *Prober
 	held *puddle.Resource[*session]
 	s    *session
+	// greeting is the session's. The session itself belongs to others once the
+	// pipe is over, while some may still look at the pipe.
+	greeting string
 
 	mu   sync.Mutex
 	put  []*pending // without a reply yet, in order
@@ -114,7 +117,7 @@ func (p *Prober) findPipe(ctx context.Context, a policy.Address) (Calibration, c
 	open := slices.Clone(p.pipes)
 	p.mu.Unlock()
 	for _, q := range open {
-		if c, k, ok := p.pipeable(q.s, a.Domain()); ok {
+		if c, k, ok := p.pipeable(q.greeting, a.Domain()); ok {
 			if waiting := q.ask(a.String()); waiting != nil {
 				return c, k, waiting
 			}
@@ -128,12 +131,12 @@ func (p *Prober) findPipe(ctx context.Context, a policy.Address) (Calibration, c
 		p.release(held)
 		return Calibration{}, calibrationKey{}, nil
 	}
-	c, k, ok := p.pipeable(held.Value(), a.Domain())
-	if !ok {
+	c, k, ok := p.pipeable(held.Value().greeting, a.Domain())
+	if !ok || !held.Value().pipelining {
 		p.release(held)
 		return c, k, nil
 	}
-	q := &pipe{p: p, held: held, s: held.Value()}
+	q := &pipe{p: p, held: held, s: held.Value(), greeting: held.Value().greeting}
 	waiting := q.ask(a.String())
 	if waiting == nil {
 		p.release(held)
@@ -147,12 +150,12 @@ func (p *Prober) findPipe(ctx context.Context, a policy.Address) (Calibration, c
 	return c, k, waiting
 }
 
-// pipeable tells whether a session's host tells by RCPT, and repeats the address
-// in its refusals, as far as that is known already.
-func (p *Prober) pipeable(s *session, domain string) (Calibration, calibrationKey, bool) {
-	k := calibrationKey{domain: domain, greeting: s.greeting, method: RCPT}
+// pipeable tells whether the host of that greeting tells by RCPT, and repeats the
+// address in its refusals, as far as that is known already.
+func (p *Prober) pipeable(greeting, domain string) (Calibration, calibrationKey, bool) {
+	k := calibrationKey{domain: domain, greeting: greeting, method: RCPT}
 	c, ok := p.calibrations.peek(k)
-	return c, k, ok && s.pipelining && c.Tells && mentions(c.Refusal, c.Nonsense)
+	return c, k, ok && c.Tells && mentions(c.Refusal, c.Nonsense)
 }
 
 // mentions tells whether a reply repeats an address.
