@@ -55,12 +55,13 @@ type pipeReply struct {
 }
 
 // crowded tells whether questions are better put together: the host is far away
-// and more are asking than it has connections to spare.
+// and more are asking than it has connections to spare. Where the questions have
+// a rate there is nothing to be gained.
 func (p *Prober) crowded(a policy.Address) bool {
 	if until := p.pipesRest.Load(); until != nil && time.Now().Before(*until) {
 		return false
 	}
-	return int(p.asking.Load()) > max(p.cfg.Connections/2, 1) && a.IsASCII() &&
+	return p.rate == nil && int(p.asking.Load()) > max(p.cfg.Connections/2, 1) && a.IsASCII() &&
 		p.cfg.Method != VRFY && p.cfg.learnt.pace.isFar()
 }
 
