@@ -43,7 +43,16 @@ func (p *pace) note(took time.Duration, refused, first bool) (late bool) {
 // isFar tells whether the host is so far away that questions are better put
 // together than one by one.
 func (p *pace) isFar() bool {
+	return p.roundTrip() >= far
+}
+
+// roundTrip returns how long the host usually takes for a reply that it does not
+// hold back; 0 if it is not known.
+func (p *pace) roundTrip() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.usual[0] >= far || p.usual[0] == 0 && p.usual[1] >= far
+	if p.usual[0] > 0 {
+		return p.usual[0]
+	}
+	return p.usual[1]
 }

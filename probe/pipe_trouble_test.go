@@ -12,9 +12,9 @@ import (
 
 // ofFarHost makes a Prober that puts the questions of many into pipes, and has
 // calibrated the host.
-func ofFarHost(t *testing.T, h *fakeHost) *Prober {
+func ofFarHost(t *testing.T, h *fakeHost, timeout time.Duration) *Prober {
 	t.Helper()
-	p := ofHost(t, h, func(c *Config) { c.Method, c.Connections = RCPT, 2 })
+	p := ofHost(t, h, func(c *Config) { c.Method, c.Connections, c.ReplyTimeout = RCPT, 2, timeout })
 	wantSays(t, p, "nobody@d.test", policy.No)
 	p.cfg.learnt.pace.mu.Lock()
 	p.cfg.learnt.pace.usual = [2]time.Duration{10 * far, 10 * far}
@@ -69,7 +69,7 @@ func askMany(t *testing.T, p *Prober, wrong func(exists bool, got policy.Answer)
 
 func TestPipedQuestionsAreAnsweredRight(t *testing.T) {
 	h := newHost(t, piped(0, nil))
-	count := askMany(t, ofFarHost(t, h), func(exists bool, got policy.Answer) bool {
+	count := askMany(t, ofFarHost(t, h, patience), func(exists bool, got policy.Answer) bool {
 		return got.Says != map[bool]policy.Says{true: policy.Yes, false: policy.No}[exists]
 	})
 	if count[policy.Yes] != 40 || count[policy.No] != 40 {
@@ -98,12 +98,11 @@ func TestNoTroubleInAPipeIsANo(t *testing.T) {
 		for _, n := range []int{1, 2, 4} {
 			t.Run(fmt.Sprintf("%s at %d", name, n), func(t *testing.T) {
 				h := newHost(t, piped(n, trouble))
-				p := ofFarHost(t, h)
-				p.cfg.ReplyTimeout = patience
+				timeout := patience
 				if name == "left out" {
-					p.cfg.ReplyTimeout = 50 * time.Millisecond
+					timeout = 50 * time.Millisecond
 				}
-				askMany(t, p, func(exists bool, got policy.Answer) bool { return exists && got.Says == policy.No })
+				askMany(t, ofFarHost(t, h, timeout), func(exists bool, got policy.Answer) bool { return exists && got.Says == policy.No })
 			})
 		}
 	}

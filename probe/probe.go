@@ -60,14 +60,14 @@ type Prober struct {
 	rate         *rate.Limiter // nil: there is none
 	calibrations calibrations
 	testimony    testimony
-	asking       atomic.Int32              // questions under way
-	pipesRest    atomic.Pointer[time.Time] // until then none is used
+	asking       atomic.Int32 // questions under way
+	crowd        crowd
+	ctx          context.Context // of what no asker waits for; Close ends it
 	stop         context.CancelFunc
 	helpers      sync.WaitGroup // what tidies, warms up, reads pipes and says goodbye
 
 	mu      sync.Mutex
-	pipes   []*pipe // those that take questions
-	warming int     // connections that are opened ahead
+	warming int // connections that are opened ahead
 	closed  bool
 }
 
@@ -90,7 +90,7 @@ func New(cfg Config) (*Prober, error) {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p.pool, p.stop = pool, stop
+	p.pool, p.ctx, p.stop = pool, ctx, stop
 	p.health = newHealth(cfg.Log.With("host", cfg.Name), pool.CreateResource)
 	p.helpers.Go(func() { p.closeIdle(ctx) })
 	return p, nil
@@ -101,6 +101,7 @@ func New(cfg Config) (*Prober, error) {
 func (p *Prober) Close() {
 	p.stop()
 	p.health.close()
+	p.crowd.close()
 	p.pool.Close()
 	p.mu.Lock()
 	p.closed = true
@@ -117,7 +118,7 @@ func (p *Prober) Ask(ctx context.Context, a policy.Address) policy.Answer {
 	p.asking.Add(1)
 	defer p.asking.Add(-1)
 	if p.crowded(a) {
-		if answer, ok := p.askInPipe(ctx, a); ok {
+		if answer, ok := p.askInCrowd(ctx, a); ok {
 			return answer
 		}
 	}

@@ -68,13 +68,14 @@ func (s *session) ask(ctx context.Context, method Method, address string) (polic
 	if errors.Is(err, errNoUTF8) || errors.Is(err, errUsedUp) {
 		return reply, err
 	}
-	s.learn(method, reply, err, began)
+	s.learn(method, reply, err, began, s.asked() <= 2)
 	return reply, err
 }
 
 // learn notes what the reply to a question says of the connection, and of what
-// the host's connections bear.
-func (s *session) learn(method Method, reply policy.Reply, err error, began time.Time) {
+// the host's connections bear. began is when it was waited for; with usual it tells
+// how long the host usually takes. learn returns whether the reply was held back.
+func (s *session) learn(method Method, reply policy.Reply, err error, began time.Time, usual bool) (late bool) {
 	now := time.Now()
 	idle := began.Sub(s.heard)
 	s.heard = now
@@ -85,11 +86,12 @@ func (s *session) learn(method Method, reply policy.Reply, err error, began time
 	if wearsOut(reply) {
 		s.over = fmt.Errorf("%w: it said %q", errUsedUp, reply)
 	}
-	late := err == nil && s.cfg.learnt.pace.note(now.Sub(began), reply.Code/100 == 5, s.asked() <= 2)
+	late = err == nil && s.cfg.learnt.pace.note(now.Sub(began), reply.Code/100 == 5, usual)
 	if late || s.over != nil && !s.first() && idle < staleIdle && (err == nil || isEnd(err)) {
 		s.cfg.learnt.budget.wore(method, s.used, now)
 	}
 	s.spoilt = s.spoilt || late || s.over != nil || reply.Code/100 == 4
+	return late
 }
 
 func (s *session) put(ctx context.Context, method Method, address string) (policy.Reply, error) {

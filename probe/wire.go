@@ -121,10 +121,7 @@ func (w *wire) Write(p []byte) (int, error) {
 // command sends a line and reads the whole reply to it. Nothing may follow it but
 // the 421 of a host that ends the connection, which the next line will run into.
 func (w *wire) command(line string) (policy.Reply, error) {
-	if strings.ContainsFunc(line, unicode.IsControl) {
-		return policy.Reply{}, fmt.Errorf("not sent, for it would break the dialogue: %q", line)
-	}
-	if _, err := w.Write([]byte(line + "\r\n")); err != nil {
+	if err := w.send(line); err != nil {
 		return policy.Reply{}, err
 	}
 	reply, err := readReply(w.in)
@@ -138,6 +135,17 @@ func (w *wire) command(line string) (policy.Reply, error) {
 		return policy.Reply{}, errOutOfStep
 	}
 	return reply, nil
+}
+
+// send sends lines, all at once.
+func (w *wire) send(lines ...string) error {
+	for _, line := range lines {
+		if strings.ContainsFunc(line, unicode.IsControl) {
+			return fmt.Errorf("not sent, for it would break the dialogue: %q", line)
+		}
+	}
+	_, err := w.Write([]byte(strings.Join(lines, "\r\n") + "\r\n"))
+	return err
 }
 
 // isGoodbye tells whether what is unread is a 421, with which a host may end a

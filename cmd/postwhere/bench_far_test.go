@@ -106,9 +106,10 @@ func BenchmarkFarHostsOneAsker(b *testing.B) {
 	}
 }
 
-// BenchmarkFarHostsManyAskers: 64 askers over 20 connections to each host.
+// BenchmarkFarHostsManyAskers: 64 askers over 20 connections to each host, and as
+// many over those of a raw client, to hosts of its own: the tokens are Postfix's.
 func BenchmarkFarHostsManyAskers(b *testing.B) {
-	addrs := distantHosts(b)
+	addrs, raws := distantHosts(b), distantHosts(b)
 	for _, known := range []bool{false, true} {
 		b.Run(map[bool]string{false: "unknown", true: "known"}[known], func(b *testing.B) {
 			w := benchWorld(b, addrs, 20)
@@ -120,6 +121,9 @@ func BenchmarkFarHostsManyAskers(b *testing.B) {
 			begun := time.Now()
 			took := askers(64, lookups, func(i int) { lookFor(b, w, known, 2)(i) })
 			rate := float64(lookups) / time.Since(begun).Seconds()
+			raw := rawCrowdRate(b, raws, 20, 64, lookups, known)
+			b.ReportMetric(raw, "raw-lookups/s")
+			b.ReportMetric(rate/raw, "ratio")
 			slices.Sort(took)
 			b.ReportMetric(rate, "lookups/s")
 			b.ReportMetric(took[len(took)/2].Seconds()/roundTrip.Seconds(), "median-rtt")

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -136,94 +132,4 @@ func BenchmarkNearHosts(b *testing.B) {
 func median(all []float64) float64 {
 	slices.Sort(all)
 	return all[len(all)/2]
-}
-
-// rawRate returns the look-ups a second of the raw client.
-func rawRate(b *testing.B, addrs []string, workers, lookups int, known bool) float64 {
-	b.Helper()
-	clients := make(chan []*rawClient, workers)
-	for range workers {
-		var three []*rawClient
-		for _, addr := range addrs {
-			three = append(three, &rawClient{b: b, addr: addr})
-		}
-		clients <- three
-	}
-	begun := time.Now()
-	askers(workers, lookups, func(i int) {
-		rcpt := fmt.Sprintf("stranger%d@example.com", i)
-		if known {
-			rcpt = benchUser(i%3, (i/3)%benchUsers) + "@example.com"
-		}
-		three := <-clients
-		var asking sync.WaitGroup
-		for _, c := range three {
-			asking.Go(func() { c.ask(rcpt) })
-		}
-		asking.Wait()
-		clients <- three
-	})
-	rate := float64(lookups) / time.Since(begun).Seconds()
-	for range workers {
-		for _, c := range <-clients {
-			c.quit()
-		}
-	}
-	return rate
-}
-
-// rawClient sends and reads.
-type rawClient struct {
-	b        *testing.B
-	addr     string
-	conn     net.Conn
-	in       *bufio.Reader
-	refusals int
-}
-
-func (c *rawClient) ask(rcpt string) {
-	if c.refusals == 9 {
-		c.quit()
-	}
-	if c.conn == nil {
-		conn, err := net.Dial("tcp", c.addr)
-		if err != nil {
-			c.b.Error(err)
-			return
-		}
-		c.conn, c.in, c.refusals = conn, bufio.NewReader(conn), 0
-		c.read()
-		c.send("EHLO raw.test\r\n")
-	}
-	if strings.HasPrefix(c.send("VRFY "+rcpt+"\r\n"), "550") {
-		c.refusals++
-	}
-}
-
-func (c *rawClient) send(line string) string {
-	if _, err := io.WriteString(c.conn, line); err != nil {
-		c.b.Error(err)
-	}
-	return c.read()
-}
-
-func (c *rawClient) read() string {
-	for {
-		line, err := c.in.ReadString('\n')
-		if err != nil || len(line) < 4 {
-			c.b.Errorf("%q %v", line, err)
-			return ""
-		}
-		if line[3] == ' ' {
-			return line
-		}
-	}
-}
-
-func (c *rawClient) quit() {
-	if c.conn != nil {
-		_, _ = io.WriteString(c.conn, "QUIT\r\n")
-		_ = c.conn.Close()
-		c.conn = nil
-	}
 }

@@ -1,0 +1,317 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"postwhere/policy"
+)
+
+// crowd are the askers of a host that is far away, if there are more of them than
+// connections to spare. They stand in one line, and each connection takes as many
+// of their questions at once as it may carry (a pipe): if each asker waited for a
+// connection of his own, most of it would be left unused. The zero value is an
+// empty crowd; it may be used concurrently.
+type crowd struct {
+	mu     sync.Mutex
+	line   []*pending           // questions that no pipe has taken yet, in order
+	pipes  int                  // connections that serve the line
+	coming int                  // connections on their way to it
+	failed time.Time            // when the last of those could not be had
+	rests  map[string]time.Time // until when a domain's questions are put one by one; "": all
+	closed bool
+}
+
+// pending is a question in the line.
+type pending struct {
+	address     policy.Address
+	calibration Calibration // how to read the reply
+	key         calibrationKey
+	reply       chan pipeReply // has room for it
+	gone        bool           // nobody waits for it any more
+}
+
+// pipeReply is the reply to a question.
+type pipeReply struct {
+	reply policy.Reply
+	at    time.Time // what the host says is as old as the connection
+	err   error     // the question is to be put in another way
+}
+
+const (
+	// pipeRest is how long a host is asked one by one that holds accepted
+	// recipients back, or a domain that cannot be asked about in pipes.
+	pipeRest = time.Minute
+	// lineRest is how long no further connection is sent for when one could not be
+	// had.
+	lineRest = time.Second
+	// gatherPart is the part of a round trip that a short line is given to grow.
+	gatherPart = 50
+)
+
+// crowded tells whether questions are better put together: the host is far away
+// and more are asking than it has connections to spare. Where the questions have
+// a rate there is nothing to be gained.
+func (p *Prober) crowded(a policy.Address) bool {
+	return p.rate == nil && int(p.asking.Load()) > max(p.cfg.Connections/2, 1) && a.IsASCII() &&
+		p.cfg.Method != VRFY && p.cfg.learnt.pace.isFar() && !p.crowd.resting(a.Domain(), time.Now())
+}
+
+// askInCrowd puts a question through a pipe. It tells whether that settled it.
+func (p *Prober) askInCrowd(ctx context.Context, a policy.Address) (policy.Answer, bool) {
+	answer := policy.Answer{Host: p.cfg.Name, Method: RCPT.String(), At: time.Now()}
+	one := &pending{address: a, reply: make(chan pipeReply, 1)}
+	p.joinLine(one)
+	var r pipeReply
+	select {
+	case r = <-one.reply:
+	case <-ctx.Done():
+		p.crowd.leave(one)
+		return policy.UnsureOf(p.cfg.Name, "no answer in time"), true
+	}
+	if r.err != nil {
+		return answer, false
+	}
+	m := question{method: RCPT, address: a.String(), calibration: one.calibration}.read(r.reply)
+	answer.Reply, answer.Says, answer.Weak, answer.Took = r.reply, m.says, m.weak, time.Since(answer.At)
+	switch m.says {
+	case policy.Yes:
+		p.calibrations.sawAcceptance(one.key, a.String())
+		p.testimony.yes(a.Domain(), a.String(), time.Now())
+	case policy.No:
+		if p.testimony.toAsk(a.Domain(), time.Now()) != nil {
+			return answer, false // somebody has to vouch for it
+		}
+		answer.At = r.at
+	default:
+		answer.Why = fmt.Sprintf("%q: %s", r.reply, m.why)
+	}
+	return answer, true
+}
+
+// joinLine puts a question into the line, and sees to it that the line is served.
+func (p *Prober) joinLine(one *pending) {
+	c := &p.crowd
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.line = append(c.line, one)
+	p.send()
+}
+
+// send sends for as many connections as the line needs. Where none is to be had
+// the line is dispersed. The lock is held.
+func (p *Prober) send() {
+	c := &p.crowd
+	if c.closed || time.Since(c.failed) < lineRest {
+		if c.closed || c.coming+c.pipes == 0 {
+			c.disperse(errOneByOne, everyone)
+		}
+		return
+	}
+	each := max(p.cfg.learnt.budget.left(RCPT, used{}), 1)
+	for len(c.line) > c.coming*each && c.coming+c.pipes < p.cfg.Connections {
+		c.coming++
+		p.helpers.Go(p.carry)
+	}
+}
+
+// carry brings a connection to the line, and serves it as long as there is a line
+// and the connection bears it.
+func (p *Prober) carry() {
+	q, err := p.pipe()
+	p.arrive(err)
+	p.warmUp() // another will be needed when this one is used up
+	for q != nil {
+		p.gather(q)
+		questions := p.take(q)
+		if len(questions) == 0 {
+			break
+		}
+		q.round(questions)
+	}
+	if q != nil {
+		p.release(q.held)
+	}
+	p.depart(q)
+}
+
+// gather lets a line that is short grow for a moment. Whoever was just answered asks
+// again at once, one after the other, and a round of nine takes no longer than one
+// of one.
+func (p *Prober) gather(q *pipe) {
+	if waiting := p.crowd.waiting(); 0 < waiting && waiting < q.room() {
+		time.Sleep(p.cfg.learnt.pace.roundTrip() / gatherPart)
+	}
+}
+
+// waiting returns how long the line is.
+func (c *crowd) waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.line)
+}
+
+// arrive counts a connection, or what came in its place, as serving the line.
+func (p *Prober) arrive(err error) {
+	c := &p.crowd
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coming--
+	c.pipes++
+	if err != nil {
+		c.failed = time.Now()
+	}
+}
+
+// depart ends what arrive began.
+func (p *Prober) depart(q *pipe) {
+	c := &p.crowd
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pipes--
+	if q != nil && q.wont {
+		c.rest("")
+		c.disperse(errOneByOne, everyone)
+	}
+	p.send()
+}
+
+// pipe returns a pipe over a connection that can carry the first of the line; nil
+// if there is no line any more.
+func (p *Prober) pipe() (*pipe, error) {
+	q, err := p.tryPipe(false)
+	if errors.Is(err, errUsedUp) { // it had no room for a calibration
+		q, err = p.tryPipe(true)
+	}
+	return q, err
+}
+
+// tryPipe does so over one connection, as try puts a question.
+func (p *Prober) tryPipe(fresh bool) (*pipe, error) {
+	first, ok := p.crowd.first()
+	if !ok {
+		return nil, nil
+	}
+	held, err := p.acquire(p.ctx, first, fresh)
+	if err != nil {
+		return nil, err
+	}
+	q := &pipe{p: p, held: held, s: held.Value()}
+	for ; ok; first, ok = p.crowd.first() {
+		if _, _, err = p.calibrate(p.ctx, q.s, RCPT, first.Domain()); err != nil {
+			break
+		}
+		if q.s.pipelining && q.takes(&pending{address: first}) {
+			return q, nil
+		}
+		p.crowd.sendAway(first.Domain())
+	}
+	p.release(held)
+	return nil, err
+}
+
+// take takes questions for a pipe out of the line, as many as it has room for, and
+// sends for what the others need.
+func (p *Prober) take(q *pipe) []*pending {
+	c := &p.crowd
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	room, at := q.room(), 0
+	var taken, left []*pending
+	for ; at < len(c.line) && len(taken) < room; at++ {
+		switch one := c.line[at]; {
+		case one.gone:
+		case q.takes(one):
+			taken = append(taken, one)
+		default:
+			left = append(left, one)
+		}
+	}
+	c.line = append(left, c.line[at:]...)
+	p.send()
+	return taken
+}
+
+// first returns the address that has waited longest.
+func (c *crowd) first() (policy.Address, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.line) == 0 {
+		return policy.Address{}, false
+	}
+	return c.line[0].address, true
+}
+
+// leave takes a question out of the line, if it is there yet.
+func (c *crowd) leave(one *pending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one.gone = true
+}
+
+// errOneByOne: the host is not asked in pipes now.
+var errOneByOne = errors.New("the host is asked one by one")
+
+func everyone(*pending) bool { return true }
+
+// sendAway has the domain's questions put one by one.
+func (c *crowd) sendAway(domain string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rest(domain)
+	c.disperse(errOneByOne, func(one *pending) bool { return one.address.Domain() == domain })
+}
+
+// disperse takes questions out of the line, to be put in another way. The lock is
+// held.
+func (c *crowd) disperse(why error, which func(*pending) bool) {
+	c.line = slices.DeleteFunc(c.line, func(one *pending) bool {
+		if which(one) {
+			one.reply <- pipeReply{err: why}
+			return true
+		}
+		return false
+	})
+}
+
+// rest keeps questions about a domain, or with "" all of them, out of the line for
+// a while. The lock is held.
+func (c *crowd) rest(domain string) {
+	if c.rests == nil || len(c.rests) >= maxCalibrations {
+		c.rests = make(map[string]time.Time)
+	}
+	c.rests[domain] = time.Now().Add(pipeRest)
+}
+
+// resting tells whether questions about the domain are put one by one.
+func (c *crowd) resting(domain string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return now.Before(c.rests[""]) || now.Before(c.rests[domain])
+}
+
+// close ends the line: who is in it, or comes, is asked for one by one.
+func (c *crowd) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.disperse(errOneByOne, everyone)
+}
+
+// pipeable tells whether the host of that greeting tells by RCPT, and repeats the
+// address in its refusals, as far as that is known already.
+func (p *Prober) pipeable(greeting, domain string) (Calibration, calibrationKey, bool) {
+	k := calibrationKey{domain: domain, greeting: greeting, method: RCPT}
+	c, ok := p.calibrations.peek(k)
+	return c, k, ok && c.Tells && mentions(c.Refusal, c.Nonsense)
+}
+
+// mentions tells whether a reply repeats an address.
+func mentions(r policy.Reply, address string) bool {
+	return strings.Contains(strings.ToLower(r.Text), strings.ToLower(address))
+}
