@@ -126,7 +126,8 @@ func (p *Prober) carry() {
 	q, err := p.pipe()
 	p.arrive(err)
 	p.warmUp() // another will be needed when this one is used up
-	for q != nil {
+	served := false
+	for ; q != nil; served = true {
 		p.gather(q)
 		questions := p.take(q)
 		if len(questions) == 0 {
@@ -137,7 +138,7 @@ func (p *Prober) carry() {
 	if q != nil {
 		p.release(q.held)
 	}
-	p.depart(q)
+	p.depart(q, served)
 }
 
 // gather lets a line that is short grow for a moment. Whoever was just answered asks
@@ -169,14 +170,17 @@ func (p *Prober) arrive(err error) {
 }
 
 // depart ends what arrive began.
-func (p *Prober) depart(q *pipe) {
+func (p *Prober) depart(q *pipe, served bool) {
 	c := &p.crowd
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pipes--
-	if q != nil && q.wont {
+	switch {
+	case q != nil && q.wont:
 		c.rest("")
 		c.disperse(errOneByOne, everyone)
+	case q != nil && !served && len(c.line) > 0: // nor would the next
+		c.failed = time.Now()
 	}
 	p.send()
 }
@@ -185,7 +189,7 @@ func (p *Prober) depart(q *pipe) {
 // if there is no line any more.
 func (p *Prober) pipe() (*pipe, error) {
 	q, err := p.tryPipe(false)
-	if errors.Is(err, errUsedUp) { // it had no room for a calibration
+	if errors.Is(err, errUsedUp) { // by what it was asked before
 		q, err = p.tryPipe(true)
 	}
 	return q, err
@@ -204,6 +208,10 @@ func (p *Prober) tryPipe(fresh bool) (*pipe, error) {
 	q := &pipe{p: p, held: held, s: held.Value()}
 	for ; ok; first, ok = p.crowd.first() {
 		if _, _, err = p.calibrate(p.ctx, q.s, RCPT, first.Domain()); err != nil {
+			break
+		}
+		if q.room() == 0 { // VRFY might do yet
+			err = errUsedUp
 			break
 		}
 		if q.s.pipelining && q.takes(&pending{address: first}) {

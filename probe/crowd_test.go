@@ -105,6 +105,22 @@ func TestACrowdOfAnotherDomainIsCalibrated(t *testing.T) {
 	})
 }
 
+// A connection takes a hundred RCPT, and may do for VRFY after that.
+func TestACrowdThatIsNeverRefusedChangesConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := crowdHost(nil)
+		p := ofHost(t, h, func(c *Config) { c.Connections = 2 })
+		wantSays(t, p, "nobody@d.test", policy.No)
+		for i := range 10 {
+			wantEach(t, askAtOnce(t, p, fmt.Sprintf("anna%d.%%d@d.test", i), 100), policy.Yes)
+		}
+		p.Close()
+		if n := h.connections(); n < 10 || n > 30 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
 // A host that does not repeat the address, or a domain of which it accepts all, is
 // asked one by one, and the other domains are not.
 func TestWhatAPipeCannotTellIsAskedOneByOne(t *testing.T) {
