@@ -129,7 +129,7 @@ func (p *Prober) carry() {
 	served := false
 	for ; q != nil; served = true {
 		p.gather(q)
-		questions := p.take(q)
+		questions := p.take(q, served)
 		if len(questions) == 0 {
 			break
 		}
@@ -138,7 +138,7 @@ func (p *Prober) carry() {
 	if q != nil {
 		p.release(q.held)
 	}
-	p.depart(q, served)
+	p.depart(q)
 }
 
 // gather lets a line that is short grow for a moment. Whoever was just answered asks
@@ -170,17 +170,14 @@ func (p *Prober) arrive(err error) {
 }
 
 // depart ends what arrive began.
-func (p *Prober) depart(q *pipe, served bool) {
+func (p *Prober) depart(q *pipe) {
 	c := &p.crowd
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pipes--
-	switch {
-	case q != nil && q.wont:
+	if q != nil && q.wont {
 		c.rest("")
 		c.disperse(errOneByOne, everyone)
-	case q != nil && !served && len(c.line) > 0: // nor would the next
-		c.failed = time.Now()
 	}
 	p.send()
 }
@@ -224,8 +221,8 @@ func (p *Prober) tryPipe(fresh bool) (*pipe, error) {
 }
 
 // take takes questions for a pipe out of the line, as many as it has room for, and
-// sends for what the others need.
-func (p *Prober) take(q *pipe) []*pending {
+// sends for what the others need. served tells whether it has taken any before.
+func (p *Prober) take(q *pipe, served bool) []*pending {
 	c := &p.crowd
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,6 +238,9 @@ func (p *Prober) take(q *pipe) []*pending {
 		}
 	}
 	c.line = append(left, c.line[at:]...)
+	if !served && len(taken) == 0 && len(c.line) > 0 { // nor would the next connection
+		c.failed = time.Now()
+	}
 	p.send()
 	return taken
 }
