@@ -37,7 +37,14 @@ type Host struct {
 	// known to be the host's. It does no I/O, and is called concurrently. nil:
 	// none are known.
 	Addresses func(netip.Addr) bool
+	// Drained tells whether the host is out of the asking: it is Unsure at once, as
+	// one that is down, and nobody is refused while it is, whatever it said before.
+	// What it is known to have is delivered to it still. It does no I/O, and is
+	// called concurrently. nil: it is not.
+	Drained func() bool
 }
+
+func (h *Host) drained() bool { return h.Drained != nil && h.Drained() }
 
 // Domain is a distributed domain: its names, and its hosts in order of
 // preference. The exported fields do not change once a Searcher has it; the
@@ -83,6 +90,17 @@ func (d *Domain) Hosts() []*Host {
 func (d *Domain) host(name string) *Host {
 	for _, h := range d.Hosts() {
 		if h.Name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// drainedBut returns a host of the domain that is drained, other than that one; nil
+// if none is.
+func (d *Domain) drainedBut(owner *Host) *Host {
+	for _, h := range d.Hosts() {
+		if h != owner && h.drained() {
 			return h
 		}
 	}

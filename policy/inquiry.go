@@ -111,6 +111,9 @@ func (s *Searcher) ask(ctx context.Context, h *Host, a Address) (answer Answer) 
 			answer.At = start
 		}
 	}()
+	if h.drained() {
+		return UnsureOf(h.Name, whyDrained)
+	}
 	return h.Prober.Ask(ctx, a)
 }
 

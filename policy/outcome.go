@@ -47,6 +47,9 @@ func whyDeferred(answers []Answer) string {
 	return "a host has not answered"
 }
 
+// whyDrained is why a host that is out of the asking is unsure.
+const whyDrained = "it is drained, and not asked"
+
 // leansOnNo tells whether the verdict is made of what hosts said No to: it falls
 // if one of them was not asked, or was asked about something else.
 func (f Finding) leansOnNo() bool { return f.Verdict == Reject || f.LastResort }

@@ -123,6 +123,12 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 		f = s.deferred(f, "the hosts were asked about "+a.String()+", but another mailbox may be meant")
 	case f.leansOnNo() && s.doubted(d, a):
 		f = s.deferred(f, "it was a mailbox until a moment ago, and may be on its way to another host")
+	case f.leansOnNo():
+		// Here, at the end: a no of a host that is drained by now may be remembered,
+		// or have come in a moment ago.
+		if h := d.drainedBut(f.Host); h != nil {
+			f = s.deferred(f, h.Name+": "+whyDrained)
+		}
 	}
 	if err != nil {
 		return f, err
