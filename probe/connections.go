@@ -15,6 +15,9 @@ import (
 // waits even if the asker who caused it is gone, so only the values of his
 // context count here; the time-outs are the host's.
 func (p *Prober) connect(ctx context.Context) (*session, error) {
+	if p.cfg.drained() {
+		return nil, errDrained // no matter of the host's health
+	}
 	return p.health.open(ctx, func() (*session, error) {
 		s, err := dial(ctx, &p.cfg, p.tracer(ctx))
 		if errors.Is(err, errBusy) && p.pool.Stat().TotalResources() <= 1 {
@@ -52,21 +55,31 @@ func (p *Prober) warmUp() {
 	if p.cfg.learnt.pace.isFar() {
 		spare = 2 + asking/3 // opening one takes as long as several questions
 	}
-	if p.closed || p.warming > int(asking)/3 || p.pool.Stat().IdleResources() > spare || p.health.err() != nil {
+	if p.closed || p.cfg.drained() || p.warming > int(asking)/3 || p.pool.Stat().IdleResources() > spare || p.health.err() != nil {
 		return
 	}
 	p.warming++
 	p.helpers.Go(func() {
-		_ = p.pool.CreateResource(context.Background()) // there may be no room for it, or no host
+		_ = p.openAhead(context.Background()) // there may be no room for it, or no host
 		p.mu.Lock()
 		p.warming--
 		p.mu.Unlock()
 	})
 }
 
+// openAhead opens a connection that is kept until a question comes.
+func (p *Prober) openAhead(ctx context.Context) error {
+	err := p.pool.CreateResource(ctx)
+	p.leaveDrained()
+	return err
+}
+
 // acquire returns a connection that can carry a question about the address; a
 // fresh one has carried none yet. It waits for one if all are in use.
 func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*puddle.Resource[*session], error) {
+	if p.cfg.drained() {
+		return nil, errDrained
+	}
 	if err := p.health.err(); err != nil && p.pool.Stat().IdleResources() == 0 {
 		return nil, err // nobody waits for it
 	}
@@ -97,7 +110,7 @@ func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*pu
 
 // unreachable says what an error means, once.
 func unreachable(err error) error {
-	if errors.Is(err, errDown) {
+	if errors.Is(err, errDown) || errors.Is(err, errDrained) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errDown, err)
@@ -124,6 +137,7 @@ func (p *Prober) release(held *puddle.Resource[*session]) {
 	if !s.spent() {
 		nearly := !s.room(VRFY, 3) || p.cfg.learnt.pace.isFar()
 		held.Release()
+		p.leaveDrained()
 		if nearly {
 			p.warmUp()
 		}

@@ -33,6 +33,7 @@ type health struct {
 	breaker *gobreaker.CircuitBreaker[*session]
 	outage  atomic.Pointer[outage]
 	why     atomic.Pointer[error] // why the last connection could not be opened
+	reached atomic.Bool           // a connection was opened once
 	log     *slog.Logger
 	revive  func(context.Context) error // opens a connection that is kept
 
@@ -72,6 +73,8 @@ func (h *health) open(ctx context.Context, dial func() (*session, error)) (*sess
 		s, err := dial()
 		if err != nil {
 			h.why.Store(&err)
+		} else {
+			h.reached.Store(true)
 		}
 		return s, err
 	})

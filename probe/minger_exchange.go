@@ -34,11 +34,12 @@ func (p *MingerProber) open(ctx context.Context, remote string) (net.Conn, error
 
 // exchange puts a question until it is answered, and returns the first reply
 // that is about the address. It takes ReplyTimeout at most, and ends with ctx.
-func (p *MingerProber) exchange(ctx context.Context, remote, mailbox string) (mingerReply, error) {
+func (p *MingerProber) exchange(ctx context.Context, remote, mailbox string) (reply mingerReply, err error) {
 	query, err := mingerQuery(mailbox, p.secret)
 	if err != nil {
 		return mingerReply{}, err
 	}
+	defer func() { p.note(ctx, err) }()
 	// Not before now: what is in a socket already when the question goes out
 	// cannot be its answer.
 	conn, err := p.open(ctx, remote)
@@ -66,6 +67,18 @@ func (p *MingerProber) exchange(ctx context.Context, remote, mailbox string) (mi
 		case !time.Now().Before(end):
 			return reply, e.silence()
 		}
+	}
+}
+
+// note keeps how the last question went, for State. One that its asker gave up
+// says nothing of the host.
+func (p *MingerProber) note(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		p.reached.Store(true)
+		p.outage.Store(nil)
+	case ctx.Err() == nil:
+		p.outage.CompareAndSwap(nil, &outage{since: time.Now(), why: err})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -34,6 +35,9 @@ type MingerProber struct {
 	closing      chan struct{} // closed by Close
 	closed       sync.Once
 	calibrations calibrations
+	tally        tally
+	reached      atomic.Bool            // it has answered once
+	outage       atomic.Pointer[outage] // why the last question had no answer; nil: it had
 
 	mu     sync.Mutex
 	remote string    // the host's address
@@ -94,7 +98,13 @@ func (p *MingerProber) leave() { <-p.slots }
 // Ask returns what the host says about the address.
 func (p *MingerProber) Ask(ctx context.Context, a policy.Address) (answer policy.Answer) {
 	start := time.Now()
-	defer func() { answer.Took = time.Since(start) }()
+	defer func() {
+		answer.Took = time.Since(start)
+		p.tally.count(answer.Says)
+	}()
+	if p.cfg.drained() {
+		return policy.UnsureOf(p.cfg.Name, "%s", errDrained)
+	}
 	if err := p.enter(ctx); err != nil {
 		return policy.UnsureOf(p.cfg.Name, "%s", err)
 	}
@@ -241,6 +251,9 @@ func (p *MingerProber) report(c Calibration, domain string) {
 // Calibrate finds out how the host answers about the domain, if that is not
 // known, and returns what was learnt.
 func (p *MingerProber) Calibrate(ctx context.Context, domain string) ([]Calibration, error) {
+	if p.cfg.drained() {
+		return nil, errDrained
+	}
 	if err := p.enter(ctx); err != nil {
 		return nil, err
 	}

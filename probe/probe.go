@@ -41,6 +41,9 @@ type Config struct {
 	ConnectTimeout time.Duration // for the connection
 	ReplyTimeout   time.Duration // for greeting and EHLO together, and for each reply
 	Log            *slog.Logger
+	// Drained tells whether the host is out of the asking: no question is put and no
+	// connection opened. It is called concurrently. nil: it is not.
+	Drained func() bool
 
 	dial   func(ctx context.Context, network, address string) (net.Conn, error) // set by tests
 	learnt *learnt
@@ -60,6 +63,7 @@ type Prober struct {
 	rate         *rate.Limiter // nil: there is none
 	calibrations calibrations
 	testimony    testimony
+	tally        tally
 	asking       atomic.Int32 // questions under way
 	crowd        crowd
 	ctx          context.Context // of what no asker waits for; Close ends it
@@ -91,7 +95,7 @@ func New(cfg Config) (*Prober, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.pool, p.ctx, p.stop = pool, ctx, stop
-	p.health = newHealth(cfg.Log.With("host", cfg.Name), pool.CreateResource)
+	p.health = newHealth(cfg.Log.With("host", cfg.Name), p.openAhead)
 	p.helpers.Go(func() { p.closeIdle(ctx) })
 	return p, nil
 }
@@ -111,9 +115,13 @@ func (p *Prober) Close() {
 
 // Ask returns what the host says about the address. A question that was spoilt
 // by its connection is put once more on a fresh one.
-func (p *Prober) Ask(ctx context.Context, a policy.Address) policy.Answer {
+func (p *Prober) Ask(ctx context.Context, a policy.Address) (answer policy.Answer) {
+	defer func() { p.tally.count(answer.Says) }()
 	if a.Local() == "" || a.Domain() == "" {
 		return policy.UnsureOf(p.cfg.Name, "not asked: no address")
+	}
+	if p.cfg.drained() {
+		return policy.UnsureOf(p.cfg.Name, "%s", errDrained)
 	}
 	p.asking.Add(1)
 	defer p.asking.Add(-1)
@@ -122,7 +130,8 @@ func (p *Prober) Ask(ctx context.Context, a policy.Address) policy.Answer {
 			return answer
 		}
 	}
-	answer, again := p.try(ctx, a, false)
+	var again error
+	answer, again = p.try(ctx, a, false)
 	if again != nil && !isOver(ctx) {
 		answer, again = p.try(ctx, a, true)
 	}
