@@ -23,21 +23,22 @@ import (
 type checkup struct {
 	*common
 	cfg    *config.Config
+	trace  bool
 	failed bool
 }
 
 func checkCommand(c *common) *cobra.Command {
-	return &cobra.Command{
+	k := &checkup{common: c}
+	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Look at the configuration, the hosts and Postfix's side, and say what to do",
 		Long: `Print a line for each thing looked at: ok, note or FAIL, what it is, and what to
 do about it. Exit status: 0, 1 if a line says FAIL, 78 for a bad configuration.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			k := &checkup{common: c}
-			return k.run(cmd.Context())
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return k.run(cmd.Context()) },
 	}
+	cmd.Flags().BoolVar(&k.trace, "trace", false, "print the dialogue with each host, secrets masked")
+	return cmd
 }
 
 func (k *checkup) ok(what, format string, args ...any)   { k.say("ok  ", what, format, args...) }
@@ -87,13 +88,22 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 	hosts := d.Hosts()
 	learnt := make([][]probe.Calibration, len(hosts))
 	failed := make([]error, len(hosts))
+	said := make([]dialogue, len(hosts))
 	var asking sync.WaitGroup
 	for i, h := range hosts {
-		asking.Go(func() { learnt[i], failed[i] = proberOf(h).Calibrate(ctx, d.AsksAbout()) })
+		asking.Go(func() {
+			ctx := probe.WithTrace(ctx, said[i].note)
+			learnt[i], failed[i] = proberOf(h).Calibrate(ctx, d.AsksAbout())
+		})
 	}
 	asking.Wait()
 	for i, h := range hosts {
 		k.host("host "+h.Name, d, h, learnt[i], failed[i])
+		if k.trace {
+			for _, line := range said[i].heard() {
+				_, _ = fmt.Fprintln(k.out, line)
+			}
+		}
 		k.route(ctx, h)
 	}
 }
@@ -150,5 +160,20 @@ func (k *checkup) daemon(ctx context.Context) {
 		k.fail("daemon", "cannot be asked at %s: %v", k.cfg.Listen.Control[0], err)
 	default:
 		k.ok("daemon", "runs and answers at %s", k.cfg.Listen.Control[0])
+		k.drained(ctx, client)
+	}
+}
+
+// drained mentions the hosts that somebody has taken out of the asking, and may
+// have forgotten.
+func (k *checkup) drained(ctx context.Context, client *controlClient) {
+	all, err := client.hosts(ctx)
+	if err != nil {
+		k.fail("daemon", "cannot be asked about its hosts: %v", err)
+	}
+	for _, h := range all {
+		if h.State == hostDrained {
+			k.note("host "+h.Host, "%s, by the running daemon: `postwhere undrain %s` takes it back", h.state(), h.Host)
+		}
 	}
 }

@@ -29,7 +29,7 @@ func serveControl(t *testing.T, f searcherFunc) *controlClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newControlServer(f, slog.New(slog.NewTextHandler(testWriter{t}, nil)))
+	s := newControlServer(f, nil, slog.New(slog.NewTextHandler(testWriter{t}, nil)))
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
 	return clientOf(t, path)

@@ -30,6 +30,7 @@ type daemon struct {
 	leaving sync.WaitGroup // worlds and listeners that end, and listeners that serve
 	ctx     context.Context
 	cutOff  context.CancelFunc // ends ctx, and what is leaving with it
+	drained drainedHosts
 
 	mu    sync.RWMutex
 	world *world
@@ -60,6 +61,13 @@ func (d *daemon) enter() *world {
 	defer d.mu.RUnlock()
 	d.world.requests.Add(1)
 	return d.world
+}
+
+// memoryOfTheDay returns the memory, also while a reload is under way.
+func (d *daemon) memoryOfTheDay() *cache.Cache {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.memory
 }
 
 // is tells whether w is the world of the day.
@@ -111,9 +119,9 @@ func (d *daemon) adopt(cfg *config.Config) error {
 		d.tellWhatWaits(old.cfg, cfg)
 	}
 	memory.ForgetStrangers()
-	d.memory, d.bound = memory, bound
+	w.drained = &d.drained
 	d.mu.Lock()
-	d.world = w
+	d.memory, d.bound, d.world = memory, bound, w
 	d.mu.Unlock()
 	w.start()
 	d.switchDoors(cfg, opened)

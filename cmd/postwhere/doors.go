@@ -98,7 +98,7 @@ func (d *daemon) servedAs(at config.Listener) string {
 // newDoor puts the server of the face behind a listener.
 func (d *daemon) newDoor(key doorKey, l net.Listener, cfg *config.Config) (*door, error) {
 	if key.face == "control" {
-		s := newControlServer(d, d.log)
+		s := newControlServer(d, d, d.log)
 		return &door{key, l, s.Serve, s.Shutdown}, nil
 	}
 	maps := &table.Maps{Searcher: d, Ours: d.Ours, Wait: time.Duration(cfg.Search.MapWait), Log: d.log}

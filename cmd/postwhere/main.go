@@ -21,6 +21,7 @@ const (
 	exitReject  = 1
 	exitPass    = 2
 	exitUsage   = 64
+	exitNone    = 69 // there is no daemon, and the command is nothing without one
 	exitDefer   = 75
 	exitConfig  = 78
 	exitOK      = 0
@@ -119,6 +120,7 @@ func rootCommand(io streams) *cobra.Command {
 	root.PersistentFlags().StringVarP(&c.file, "config", "c", config.DefaultFile, "configuration `FILE`")
 	root.AddCommand(
 		serveCommand(c), queryCommand(c), checkCommand(c), postfixCommand(c),
+		hostsCommand(c), drainCommand(c), undrainCommand(c),
 		demoCommand(c), versionCommand(c), completionCommand(root),
 	)
 	return root

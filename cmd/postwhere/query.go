@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -162,19 +160,14 @@ func (q *query) ask(ctx context.Context, address string) (reported, []traceLine,
 // askTracing asks about one address over connections of its own, so that the
 // trace has all of the dialogue and nothing else.
 func (q *query) askTracing(ctx context.Context, address string) (reported, []traceLine, error) {
-	var mu sync.Mutex
-	var dialogue []traceLine
-	w, err := q.newLocal(probe.WithTrace(ctx, func(host string, sent bool, line string) {
-		mu.Lock()
-		defer mu.Unlock()
-		dialogue = append(dialogue, traceLine{host, sent, line})
-	}))
+	var d dialogue
+	w, err := q.newLocal(probe.WithTrace(ctx, d.note))
 	if err != nil {
 		return reported{}, nil, err
 	}
 	f, err := q.search(ctx, w, address)
 	w.close(ctx) // hears the hosts that the verdict did not wait for
-	return resultOf(address, f), dialogue, err
+	return resultOf(address, f), d.heard(), err
 }
 
 // search has the hosts asked from here.
@@ -203,19 +196,4 @@ func (q *query) closeLocal(ctx context.Context) {
 	if q.local != nil {
 		q.local.close(ctx)
 	}
-}
-
-// traceLine is one line of a dialogue.
-type traceLine struct {
-	Host string `json:"host"`
-	Sent bool   `json:"sent"`
-	Line string `json:"line"`
-}
-
-func (l traceLine) String() string {
-	arrow := "<"
-	if l.Sent {
-		arrow = ">"
-	}
-	return fmt.Sprintf("  %s %s %s", l.Host, arrow, l.Line)
 }

@@ -30,6 +30,7 @@ type world struct {
 
 	addressResolver addressResolver
 	newHosts        chan struct{} // by MX, whose addresses are to be looked up
+	drained         *drainedHosts // the daemon's; nil: there is none
 
 	mu        sync.Mutex
 	hosts     map[string]*policy.Host // by name; a host of two domains is one
@@ -108,7 +109,7 @@ func (w *world) newHost(name string) (*policy.Host, error) {
 	w.addresses[name] = at
 	return &policy.Host{
 		Name: name, Route: h.Route, AliasDomain: h.AliasDomain, Prober: p,
-		LastResort: h.LastResort, Names: namesIn(name, h), Addresses: at.has,
+		LastResort: h.LastResort, Names: namesIn(name, h), Addresses: at.has, Drained: w.isDrained(name),
 	}, nil
 }
 
@@ -116,6 +117,8 @@ func (w *world) newHost(name string) (*policy.Host, error) {
 type prober interface {
 	policy.Prober
 	Calibrate(ctx context.Context, domain string) ([]probe.Calibration, error)
+	State() probe.State
+	CloseIdle()
 	Close()
 }
 
@@ -150,6 +153,7 @@ func (w *world) newProber(name string, h config.Host) (prober, error) {
 		ConnectTimeout: time.Duration(w.cfg.Probe.ConnectTimeout),
 		ReplyTimeout:   time.Duration(w.cfg.Probe.ReplyTimeout),
 		Log:            w.log,
+		Drained:        w.isDrained(name),
 	}
 	if endpoint.Network == probe.MingerNetwork {
 		return probe.NewMinger(cfg, security.Secret)

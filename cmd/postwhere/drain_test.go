@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"postwhere/policy"
+)
+
+// Whatever reloads meanwhile: who asks when a host is drained is not refused.
+func TestDrainedHostRefusesNobodyWhileTheDaemonReloads(t *testing.T) {
+	mail1, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having("bert@example.com"))
+	text := siteText(mail1, mail2)
+	d, _ := startDaemon(t, text)
+	ctx, stop := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	others.Go(func() {
+		for ctx.Err() == nil {
+			reloads(t, d, text)
+			time.Sleep(time.Millisecond)
+		}
+	})
+	others.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ { // keeps searches under way
+			_, _ = d.Search(ctx, policy.Request{Recipient: fmt.Sprintf("other%d@example.com", i%7)})
+			_ = d.hosts()
+		}
+	})
+	refused := 0
+	for i := range 50 {
+		if _, err := d.drain([]string{"mail2"}, true); err != nil {
+			t.Fatal(err)
+		}
+		for j := range 7 {
+			f, err := d.Search(t.Context(), policy.Request{Recipient: fmt.Sprintf("other%d@example.com", j)})
+			if err != nil || f.Verdict != policy.Defer {
+				t.Errorf("drained: %v because %q, %v", f.Verdict, f.Why, err)
+			}
+		}
+		if _, err := d.drain([]string{"mail2"}, false); err != nil {
+			t.Fatal(err)
+		}
+		f, err := d.Search(t.Context(), policy.Request{Recipient: fmt.Sprintf("stranger%d@example.com", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Verdict == policy.Reject {
+			refused++
+		}
+	}
+	stop()
+	others.Wait()
+	if refused == 0 {
+		t.Error("a host that is back refuses nobody")
+	}
+}
+
+func TestDrainKnowsItsHosts(t *testing.T) {
+	mail1 := startOddHost(t, having("anna@example.com"))
+	d, _ := startDaemon(t, siteText(mail1))
+	_, err := d.drain([]string{"mail1", "MAIL1"}, true)
+	var none noHostError
+	if !errors.As(err, &none) || err.Error() != "there is no host MAIL1: the hosts are mail1" {
+		t.Errorf("%v", err)
+	}
+	if _, drained := d.drained.of("mail1"); drained {
+		t.Error("a wrong call drained mail1")
+	}
+	// A host that is gone, and is drained, can be undrained.
+	d.drained.set([]string{"gone"}, true)
+	done, err := d.drain([]string{"gone"}, false)
+	if err != nil || len(done) != 1 || done[0].String() != "gone: is asked again" {
+		t.Errorf("%v, %v", done, err)
+	}
+}
