@@ -26,6 +26,9 @@ var errDown = errors.New("cannot be reached")
 // errBusy: the host has as many connections as it wants. It is not down.
 var errBusy = errors.New("the host wants no more connections")
 
+// errGivenUp: the asker's time was up before the host's. That says nothing of it.
+var errGivenUp = errors.New("not waited for")
+
 // health is the breaker of one host. A connection that could not be opened opens
 // it: from then on who asks is told at once, and the host is tried in the
 // background until it answers. It may be used concurrently; close ends it.
@@ -54,9 +57,11 @@ func newHealth(log *slog.Logger, revive func(context.Context) error) *health {
 	h := &health{log: log, revive: revive}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.breaker = gobreaker.NewCircuitBreaker[*session](gobreaker.Settings{
-		Timeout:       firstTry / 2, // half open when the background tries
-		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures > 0 },
-		IsExcluded:    func(err error) bool { return errors.Is(err, errBusy) || errors.Is(err, context.Canceled) },
+		Timeout:     firstTry / 2, // half open when the background tries
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures > 0 },
+		IsExcluded: func(err error) bool {
+			return errors.Is(err, errBusy) || errors.Is(err, errGivenUp) || errors.Is(err, context.Canceled)
+		},
 		OnStateChange: h.changed,
 	})
 	return h
@@ -72,6 +77,9 @@ func (h *health) open(ctx context.Context, dial func() (*session, error)) (*sess
 	s, err := h.breaker.Execute(func() (*session, error) {
 		s, err := dial()
 		if err != nil {
+			if isOver(ctx) {
+				err = fmt.Errorf("%w: %w", errGivenUp, err)
+			}
 			h.why.Store(&err)
 		} else {
 			h.reached.Store(true)
