@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 
+	"golang.org/x/time/rate"
+
 	"postwhere/policy"
 )
 
@@ -33,6 +35,7 @@ type MingerProber struct {
 	secret       string
 	slots        chan struct{} // one for each question under way
 	closing      chan struct{} // closed by Close
+	rate         *rate.Limiter // nil: there is none
 	closed       sync.Once
 	calibrations calibrations
 	tally        tally
@@ -63,6 +66,7 @@ func NewMinger(cfg Config, secret string) (*MingerProber, error) {
 		cfg: cfg, secret: secret,
 		slots:   make(chan struct{}, min(max(cfg.Connections, 1), 1000)),
 		closing: make(chan struct{}),
+		rate:    cfg.limiter(),
 	}, nil
 }
 
@@ -109,6 +113,9 @@ func (p *MingerProber) Ask(ctx context.Context, a policy.Address) (answer policy
 		return policy.UnsureOf(p.cfg.Name, "%s", err)
 	}
 	defer p.leave()
+	if err := waitFor(ctx, p.rate); err != nil {
+		return policy.UnsureOf(p.cfg.Name, "%s", err)
+	}
 	answer = policy.Answer{Host: p.cfg.Name, Says: policy.Unsure, At: time.Now()}
 	m, err := p.question(ctx, a, &answer)
 	switch {

@@ -26,6 +26,7 @@ var troubles = map[string]string{
 	"550 of the prober":     "550 Administrative prohibition",
 	"550 block list":        "550 5.7.1 Service unavailable; client host blocked",
 	"lines disagree":        "550-5.7.1 blocked\n550 5.1.1 no such user",
+	"250- and then 251":     "250-2.1.5 ok\n251 2.1.5 will forward" + drop, // go-smtp reads on
 	"garbage":               "no such user",
 	"empty line":            "",
 	"NUL":                   "550 5.1.1 no\x00",

@@ -81,10 +81,7 @@ func New(cfg Config) (*Prober, error) {
 	if cfg.dial == nil {
 		cfg.dial = cfg.dialer()
 	}
-	p := &Prober{cfg: cfg}
-	if cfg.Rate > 0 {
-		p.rate = rate.NewLimiter(rate.Limit(cfg.Rate), cfg.Rate)
-	}
+	p := &Prober{cfg: cfg, rate: cfg.limiter()}
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
 		Constructor: p.connect,
 		Destructor:  p.leave,                                   // in a goroutine of the pool's
@@ -147,10 +144,8 @@ func (p *Prober) Ask(ctx context.Context, a policy.Address) (answer policy.Answe
 func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer policy.Answer, again error) {
 	start := time.Now()
 	defer func() { answer.Took = time.Since(start) }()
-	if p.rate != nil {
-		if err := p.rate.Wait(ctx); err != nil {
-			return policy.UnsureOf(p.cfg.Name, "too many questions at once: %v", err), nil
-		}
+	if err := waitFor(ctx, p.rate); err != nil {
+		return policy.UnsureOf(p.cfg.Name, "%s", err), nil
 	}
 	held, err := p.acquire(ctx, a, fresh)
 	if err != nil {
@@ -182,6 +177,25 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 		return answer, s.over
 	}
 	return answer, nil
+}
+
+// limiter returns what keeps questions to the host's rate, nil if it has none.
+func (c *Config) limiter() *rate.Limiter {
+	if c.Rate <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(c.Rate), c.Rate)
+}
+
+// waitFor waits until a question may be put.
+func waitFor(ctx context.Context, limit *rate.Limiter) error {
+	if limit == nil {
+		return nil
+	}
+	if err := limit.Wait(ctx); err != nil {
+		return fmt.Errorf("too many questions at once: %w", err)
+	}
+	return nil
 }
 
 // question asks by the method that tells, VRFY first, and returns what the reply

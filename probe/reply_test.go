@@ -76,6 +76,8 @@ func TestReplyIsReadWhole(t *testing.T) {
 func TestWhatIsNoReplyIsAnError(t *testing.T) {
 	for _, tt := range []struct{ name, in string }{
 		{"codes disagree", "250-2.1.5 ok\r\n550 5.1.1 no\r\n"},
+		{"250- and then 251", "250-2.1.5 ok\r\n251 2.1.5 User not local; will forward\r\n"},
+		{"250- and then 252", "250-2.1.5 ok\r\n252 2.1.5 ok\r\n"},
 		{"codes of one class disagree", "550-5.1.1 no\r\n551 5.1.1 no\r\n"},
 		{"enhanced codes disagree", "550-5.7.1 blocked\r\n550 5.1.1 no\r\n"},
 		{"enhanced code on the last line only", "550-blocked\r\n550 5.1.1 no\r\n"},
