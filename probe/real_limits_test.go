@@ -1,0 +1,81 @@
+package probe
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"postwhere/packaging/realhost"
+	"postwhere/policy"
+)
+
+// VRFY is a junk command to Postfix, however it is answered: after 100 on one
+// connection it waits a second a reply, after 120 it hangs up.
+func TestPostfixBears500KnownByVRFY(t *testing.T) {
+	for name, main := range map[string]map[string]string{
+		"as it comes":       nil,
+		"ten junk commands": {"smtpd_junk_command_limit": "10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := postfix(main)(t)
+			p := ofRealHost(t, h)
+			for n := range 500 {
+				wantAll(t, p, mailboxes[n%2:n%2+1], policy.Yes, "vrfy")
+			}
+			p.Close()
+			learns := 0
+			if main != nil {
+				learns = 3 // until it is known what this one bears
+			}
+			if lines := hadEnough.FindAllString(h.Log(), -1); len(lines) > learns {
+				t.Errorf("the host had enough %d times, first: %s", len(lines), lines[0])
+			}
+		})
+	}
+}
+
+// A host that grants fewer connections than we may open is not down: those that it
+// grants carry the questions (smtpd_client_connection_count_limit, 50 as it comes;
+// mynetworks would be exempt).
+func TestPostfixThatGrantsTwoConnections(t *testing.T) {
+	t.Parallel()
+	cfg := realhost.PostfixConfig{Main: map[string]string{
+		"smtpd_client_connection_count_limit": "2", "smtpd_client_event_limit_exceptions": "",
+	}}
+	h := cfg.MailHost(t, "d.test", mailboxes...)
+	p := ofRealHost(t, h, func(c *Config) { c.Connections = 10 })
+	var asking sync.WaitGroup
+	var right, unsure atomic.Int32
+	for i := range 10 {
+		asking.Go(func() {
+			for n := range 30 {
+				who, want := "anna@d.test", policy.Yes
+				if n%2 == 0 {
+					who, want = fmt.Sprintf("nobody%d.%d@d.test", i, n), policy.No
+				}
+				switch got := ask(t, p, who); {
+				case got.Says == want:
+					right.Add(1)
+				case got.Says == policy.Unsure && strings.Contains(got.Why, errBusy.Error()):
+					unsure.Add(1)
+				default:
+					t.Errorf("%s: %s %q %s", who, got.Says, got.Reply, got.Why)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	t.Logf("%d answers are right, %d unsure", right.Load(), unsure.Load())
+	if err := p.health.err(); err != nil {
+		t.Errorf("the host is taken to be down: %v", err)
+	}
+	if right.Load() < 30 {
+		t.Errorf("%d of 300 answers are right, %d unsure", right.Load(), unsure.Load())
+	}
+	for range 20 { // one by one there is no trouble
+		wantAll(t, p, mailboxes[:1], policy.Yes, "")
+	}
+}
