@@ -111,6 +111,12 @@ func TestControlAnswersNothingButItsQuestions(t *testing.T) {
 		"GET /":                                "HTTP/1.1 404 ",
 		"GET /query/../etc":                    "HTTP/1.1 ",
 		"GET /query":                           "HTTP/1.1 200 ",
+		"GET /hosts":                           "HTTP/1.1 200 ",
+		"POST /hosts":                          "HTTP/1.1 405 ",
+		"GET /drain?host=mail1":                "HTTP/1.1 405 ",
+		"POST /drain":                          "HTTP/1.1 400 ",
+		"POST /drain?host=nowhere":             "HTTP/1.1 400 ",
+		"POST /undrain?host=nowhere":           "HTTP/1.1 400 ",
 	} {
 		conn := dialUnix(t, dir+"/control")
 		if _, err := conn.Write([]byte(request + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")); err != nil {

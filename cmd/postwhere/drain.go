@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -36,8 +37,11 @@ func (e noHostError) Error() string {
 }
 
 // drain takes hosts out of the asking, or back in. If it knows one of them not, it
-// changes nothing, and returns a noHostError.
+// changes nothing, and returns a noHostError. It may be called concurrently.
 func (d *daemon) drain(names []string, drained bool) ([]drainage, error) {
+	if len(names) == 0 {
+		return nil, errors.New("which hosts?")
+	}
 	w := d.enter()
 	defer w.requests.Done()
 	hosts := w.allHosts()
