@@ -206,3 +206,22 @@ func TestTraceShowsTheDialogue(t *testing.T) {
 		}
 	}
 }
+
+// A session begins at the host when the network has granted it, and there the host
+// reads its tables; we may hear of it later. A no is never taken to be younger.
+func TestNoIsAsOldAsTheBeginningOfItsConnection(t *testing.T) {
+	h := newPipeHost(has(true, "anna"))
+	synctest.Test(t, func(t *testing.T) {
+		p := ofHost(t, h, func(c *Config) {
+			c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := h.dial(ctx, network, address)
+				time.Sleep(time.Second)
+				return conn, err
+			}
+		})
+		begun := time.Now()
+		if got := wantSays(t, p, "nobody@d.test", policy.No); got.At.After(begun) {
+			t.Errorf("a no of %v later than its connection", got.At.Sub(begun))
+		}
+	})
+}

@@ -27,12 +27,12 @@ func dial(ctx context.Context, cfg *Config, trace func(bool, string)) (*session,
 }
 
 func dialSecured(ctx context.Context, cfg *Config, level TLSLevel, trace func(bool, string)) (*session, error) {
+	born := time.Now() // the host may read its tables before we know that we are connected
 	conn, err := cfg.dial(ctx, cfg.Endpoint.Network, cfg.Endpoint.Address)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	s := &session{cfg: cfg, wire: newWire(conn), born: now, heard: now}
+	s := &session{cfg: cfg, wire: newWire(conn), born: born, heard: time.Now()}
 	s.wire.trace = trace
 	defer s.wire.within(ctx, cfg.ReplyTimeout)()
 	if err := s.begin(ctx, level); err != nil {
