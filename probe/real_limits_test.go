@@ -79,3 +79,23 @@ func TestPostfixThatGrantsTwoConnections(t *testing.T) {
 		wantAll(t, p, mailboxes[:1], policy.Yes, "")
 	}
 }
+
+// A host that is asked about a domain that it does not have: Exim says "relay not
+// permitted", with the code of an unknown mailbox, Sendmail 252 to VRFY, and would
+// relay. Nobody has a mailbox there, and nobody has none. Postfix and OpenSMTPD
+// are in tests of their own.
+func TestHostsThatHaveNotGotTheDomain(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) *realhost.Host{
+		"Exim": exim("", ""), "Exim with VRFY": exim("accept", ""), "Sendmail": sendmail(""), "Sendmail, novrfy": sendmail("novrfy"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := ofRealHost(t, start(t))
+			for range 3 {
+				wantAll(t, p, []string{"anna@other.test", "nobody@other.test", "postmaster@other.test"}, policy.Unsure, "")
+				wantAll(t, p, []string{"anna@d.test"}, policy.Yes, "")
+				wantAll(t, p, []string{"nobody@d.test"}, policy.No, "")
+			}
+		})
+	}
+}
