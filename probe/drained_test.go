@@ -114,3 +114,38 @@ func TestMingerDrained(t *testing.T) {
 	drained.Store(false)
 	wantMinger(t, p, "anna@d.test", policy.Yes)
 }
+
+// The line of a far host is answered soon when the host is drained: what is on the
+// wire by its reply, the rest by unsure, and no connection is left.
+func TestACrowdOfAHostThatIsDrained(t *testing.T) {
+	for _, after := range []time.Duration{0, 300 * time.Millisecond, 700 * time.Millisecond, 1100 * time.Millisecond, 1700 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			var drained atomic.Bool
+			h := crowdHost(nil)
+			p := ofHost(t, h, func(c *Config) { c.Method, c.Connections, c.Drained = RCPT, 4, drained.Load })
+			wantSays(t, p, "nobody@d.test", policy.No)
+			before := 0
+			time.AfterFunc(after, func() {
+				drained.Store(true)
+				before = h.connections()
+				p.CloseIdle()
+			})
+			begun := time.Now()
+			for _, got := range askAtOnce(t, p, "anna%d@d.test", 100) {
+				if got.Says == policy.No {
+					t.Errorf("after %v: %s %q", after, got.Says, got.Reply)
+				}
+			}
+			if took := time.Since(begun); took > after+5*time.Second {
+				t.Errorf("after %v: it took %v", after, took)
+			}
+			time.Sleep(time.Until(begun.Add(after + 1)))
+			wantEach(t, askAtOnce(t, p, "anna%d@d.test", 100), policy.Unsure)
+			time.Sleep(3 * time.Second) // and not until the next look at idle connections
+			synctest.Wait()
+			if open, made := h.openNow(), h.connections()-before; open > 0 || made > 4 {
+				t.Errorf("after %v: %d connections are open, %d were opened", after, open, made)
+			}
+		})
+	}
+}
