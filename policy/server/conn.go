@@ -18,8 +18,10 @@ import (
 // (smtpd_policy_service_max_idle, 300 s).
 const maxIdle = 15 * time.Minute
 
-// conn is one connection of a client's.
-type conn struct {
+// Conn is one connection of a client's. A Session reads from it and writes to it
+// in one goroutine, and tells by Await and Answered where requests begin and end.
+// Each write has a deadline of its own. Close may be called concurrently.
+type Conn struct {
 	net.Conn
 	s    *Server
 	busy bool // between the first byte of a request and the end of its reply; Server.mu
@@ -28,7 +30,7 @@ type conn struct {
 // start serves a connection in a goroutine of its own, unless the server drains,
 // and calls done when it is closed.
 func (s *Server) start(nc net.Conn, done func()) {
-	c := &conn{Conn: nc, s: s}
+	c := &Conn{Conn: nc, s: s}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
@@ -40,11 +42,13 @@ func (s *Server) start(nc net.Conn, done func()) {
 	s.wg.Go(func() {
 		defer done()
 		defer s.forget(c)
-		c.serve()
+		if err := c.run(s.session); err != nil {
+			c.complain(err)
+		}
 	})
 }
 
-func (s *Server) forget(c *conn) {
+func (s *Server) forget(c *Conn) {
 	c.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,50 +63,65 @@ func (s *Server) isDraining() bool {
 
 // setBusy notes whether a request is under way. It returns false if the server
 // drains: then no request is begun, and none follows.
-func (c *conn) setBusy(busy bool) bool {
+func (c *Conn) setBusy(busy bool) bool {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	c.busy = busy
 	return !c.s.draining
 }
 
-// serve answers requests until the client leaves, breaks the protocol, or the
-// server drains. Requests that come in one packet wait in the buffer.
-func (c *conn) serve() {
-	r := bufio.NewReader(c)
-	w := bufio.NewWriter(c)
-	for {
+// Await waits, between requests, for the first byte of one, which r, a reader of
+// c, then has: Peek and the request must be read within the ReadTimeout from now
+// on. idle is how long the client may be silent. It returns false if there is no
+// further request: the client has left or was silent for too long, or the server
+// drains.
+func (c *Conn) Await(r *bufio.Reader, idle time.Duration) bool {
+	c.SetReadDeadline(time.Now().Add(idle))
+	if _, err := r.Peek(1); err != nil {
+		if err != io.EOF && !c.s.isDraining() {
+			c.log(slog.LevelDebug, "client is gone", err)
+		}
+		return false
+	}
+	if !c.setBusy(true) {
+		return false
+	}
+	c.SetReadDeadline(time.Now().Add(c.s.opt.ReadTimeout))
+	return true
+}
+
+// Answered says that the reply to a request is written. It returns false if the
+// server drains: then none follows.
+func (c *Conn) Answered() bool { return c.setBusy(false) }
+
+// exchanges returns the Session that answers requests by exchange until the client
+// leaves, breaks the protocol, or the server drains. Requests that come in one
+// packet wait in the buffer.
+func exchanges(exchange Exchange) Session {
+	return func(ctx context.Context, c *Conn) error {
+		r := bufio.NewReader(c)
+		w := bufio.NewWriter(c)
 		// An idle client may stay: Postfix keeps connections for minutes, and
 		// finds out that one was closed only when it needs it. It may not stay for
 		// ever, or silent connections would shut the door.
-		c.SetReadDeadline(time.Now().Add(maxIdle))
-		if _, err := r.Peek(1); err != nil {
-			if err != io.EOF && !c.s.isDraining() {
-				c.log(slog.LevelDebug, "client is gone", err)
+		for c.Await(r, maxIdle) {
+			if err := exchange(ctx, r, w); err != nil {
+				return err
 			}
-			return
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if !c.Answered() {
+				break
+			}
 		}
-		if !c.setBusy(true) {
-			return
-		}
-		c.SetReadDeadline(time.Now().Add(c.s.opt.ReadTimeout))
-		err := c.exchange(r, w)
-		if err == nil {
-			err = w.Flush()
-		}
-		if err != nil {
-			c.complain(err)
-			return
-		}
-		if !c.setBusy(false) {
-			return
-		}
+		return nil
 	}
 }
 
 // Write gives each write a deadline of its own: a client that does not read its
 // reply holds nothing but its connection, and that not for long.
-func (c *conn) Write(b []byte) (int, error) {
+func (c *Conn) Write(b []byte) (int, error) {
 	c.SetWriteDeadline(time.Now().Add(c.s.opt.WriteTimeout))
 	return c.Conn.Write(b)
 }
@@ -115,21 +134,21 @@ type fault struct {
 
 func (f *fault) Error() string { return fmt.Sprintf("panic: %v", f.cause) }
 
-// exchange runs the face's function. One client's request that upsets it must
-// not end the service for all.
-func (c *conn) exchange(r *bufio.Reader, w *bufio.Writer) (err error) {
+// run runs a session. One client's request that upsets it must not end the service
+// for all.
+func (c *Conn) run(session Session) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &fault{p, debug.Stack()}
 		}
 	}()
-	return c.s.exchange(c.s.ctx, r, w)
+	return session(c.s.ctx, c)
 }
 
 // complain logs why a connection is closed in the middle of a request. The
 // client gets no reply, which Postfix takes as "try again" (SMTPD_POLICY_README,
 // socketmap_table(5), tcp_table(5)).
-func (c *conn) complain(err error) {
+func (c *Conn) complain(err error) {
 	var f *fault
 	switch {
 	case errors.As(err, &f):
@@ -160,13 +179,13 @@ func isHangup(err error) bool {
 	return false
 }
 
-func (c *conn) log(level slog.Level, msg string, err error, more ...any) {
+func (c *Conn) log(level slog.Level, msg string, err error, more ...any) {
 	c.s.log.Log(context.Background(), level, msg, append([]any{"peer", c.peer(), "reason", err.Error()}, more...)...)
 }
 
 // peer names the client: by its address, or, where clients of a Unix-domain
 // socket have none, by that of the socket.
-func (c *conn) peer() string {
+func (c *Conn) peer() string {
 	if a := c.RemoteAddr().String(); a != "" && a != "@" {
 		return a
 	}

@@ -45,6 +45,15 @@ var ErrMalformed = errors.New("malformed request")
 // must then return soon.
 type Exchange func(ctx context.Context, r *bufio.Reader, w *bufio.Writer) error
 
+// Session serves a connection to its end, for a protocol that is more than a row
+// of requests: it has to call Await before each, and Answered after it. It is
+// called concurrently, once for each connection, and must return soon after the
+// connection was closed, or Await or Answered said that there is no more. Its
+// error, or panic, is logged as one of an Exchange is.
+//
+// ctx ends when the server has to end before the requests are done.
+type Session func(ctx context.Context, c *Conn) error
+
 // Options are the settings of a Server. The zero value is ready for use.
 type Options struct {
 	MaxConns     int           // connections at once, for each listener; 0: DefaultMaxConns
@@ -55,9 +64,9 @@ type Options struct {
 
 // Server serves one face. Its methods may be called concurrently.
 type Server struct {
-	exchange Exchange
-	opt      Options
-	log      *slog.Logger
+	session Session
+	opt     Options
+	log     *slog.Logger
 
 	ctx    context.Context // of the exchanges
 	cancel context.CancelFunc
@@ -68,21 +77,26 @@ type Server struct {
 	mu        sync.Mutex
 	draining  bool
 	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
+	conns     map[*Conn]struct{}
 }
 
 // New returns a Server that runs exchange; face is its name in the log.
 func New(face string, exchange Exchange, opt Options) *Server {
+	return NewSessions(face, exchanges(exchange), opt)
+}
+
+// NewSessions returns a Server that runs session; face is its name in the log.
+func NewSessions(face string, session Session, opt Options) *Server {
 	opt.MaxConns = cmp.Or(opt.MaxConns, DefaultMaxConns)
 	opt.ReadTimeout = cmp.Or(opt.ReadTimeout, DefaultTimeout)
 	opt.WriteTimeout = cmp.Or(opt.WriteTimeout, DefaultTimeout)
 	s := &Server{
-		exchange:  exchange,
+		session:   session,
 		opt:       opt,
 		log:       cmp.Or(opt.Log, slog.Default()).With("face", face),
 		drain:     make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*conn]struct{}),
+		conns:     make(map[*Conn]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
