@@ -29,10 +29,12 @@ func (v Verdict) String() string {
 // the client. A look-up table knows nothing but the recipient.
 type Request struct {
 	Recipient string        // quoted or not; see ParseAddress
-	Face      string        // which face was asked: "policy", "socketmap", "tcp", "control"
+	Face      string        // which face was asked: "policy", "milter", "socketmap", "tcp", "control"
 	QueueID   string        // "": none yet
 	Client    string        // client address
 	Helo      string        // the client's EHLO or HELO name
+	User      string        // as whom the client has logged in, "": not
+	Sender    string        // quoted or not, NullSender, or "" where it is not known
 	State     string        // protocol_state, "" where the face knows none
 	Unquoted  bool          // Recipient has no quoting: what looks like it is the mailbox's name
 	Fresh     bool          // a rejection would bounce a message: no long remembered one will do
@@ -59,7 +61,7 @@ type Finding struct {
 	// LastResort, with Deliver: no host said yes, and Host owns what no other has.
 	LastResort bool
 	// LetIn, with Pass: the recipient is ours, and is let in though it could not be
-	// found out whether there is such a mailbox; see Domain.PassUnsure.
+	// found out whether there is such a mailbox; see Domain.PassUnsure and Bypass.
 	LetIn   bool
 	Reply   Reply         // what to tell the client, with Reject and Defer
 	Source  string        // SourceMemory, …

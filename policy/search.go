@@ -22,6 +22,8 @@ type Options struct {
 	PreferenceWait time.Duration
 	// MaxSearches bounds the searches under way; beyond it the verdict is Defer.
 	MaxSearches int
+	// Bypass says who is let in unasked; nil: nobody.
+	Bypass *Bypass
 	// Reject and Defer are what the client is told with these verdicts.
 	Reject, Defer Reply
 	// Observe, if set, is called once for every request, with what became of it
@@ -111,6 +113,9 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 	case errors.Is(err, ErrUnaskable):
 		// It is not let in either: it could only wait in the queue, until it bounces.
 		return s.deferred(Finding{Address: a}, err.Error()), nil
+	}
+	if why := s.opt.Bypass.reason(r, a); why != "" {
+		return Finding{Verdict: Pass, Address: a, LetIn: true, Why: "bypass: " + why}, nil
 	}
 	wait := s.opt.Deadline
 	if r.Wait > 0 && r.Wait < wait {

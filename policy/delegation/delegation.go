@@ -37,6 +37,8 @@ func Exchange(s Searcher) server.Exchange {
 				QueueID:   q.QueueID,
 				Client:    q.Client,
 				Helo:      q.Helo,
+				User:      q.User,
+				Sender:    q.Sender,
 				State:     q.State,
 				Door:      true,
 			})

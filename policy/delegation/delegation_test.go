@@ -94,7 +94,7 @@ func TestRequestOfTheSearch(t *testing.T) {
 	}
 	want := policy.Request{
 		Recipient: "User+Ext@Example.COM", Face: "policy", QueueID: "4Zx",
-		Client: "192.0.2.7", Helo: "helo.example", State: "RCPT", Unquoted: true, Door: true,
+		Client: "192.0.2.7", Helo: "helo.example", Sender: "s@src.example", State: "RCPT", Unquoted: true, Door: true,
 	}
 	if got := s.Asked(); len(got) != 1 || got[0] != want {
 		t.Errorf("asked %+v, want %+v", got, want)

@@ -3,10 +3,12 @@ package delegation
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 
+	"postwhere/policy"
 	"postwhere/policy/server"
 )
 
@@ -32,6 +34,8 @@ type Request struct {
 	QueueID   string // none at the first recipient
 	Client    string // client_address
 	Helo      string // helo_name
+	User      string // sasl_username
+	Sender    string // unquoted; policy.NullSender where it was sent empty
 }
 
 // ReadRequest reads a request: lines of name=value, ended by an empty line. The
@@ -76,6 +80,10 @@ func ReadRequest(r *bufio.Reader) (Request, error) {
 			q.Client = string(value)
 		case "helo_name":
 			q.Helo = string(value)
+		case "sasl_username":
+			q.User = string(value)
+		case "sender":
+			q.Sender = cmp.Or(string(value), policy.NullSender)
 		}
 	}
 	if kind != accessPolicy {

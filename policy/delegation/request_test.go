@@ -14,8 +14,12 @@ import (
 
 // encode is the request's shortest form.
 func (q Request) encode() string {
-	return fmt.Sprintf("request=%s\nprotocol_state=%s\nrecipient=%s\nqueue_id=%s\nclient_address=%s\nhelo_name=%s\n\n",
-		accessPolicy, q.State, q.Recipient, q.QueueID, q.Client, q.Helo)
+	sender := ""
+	if q.Sender != "" {
+		sender = "sender=" + q.Sender + "\n"
+	}
+	return fmt.Sprintf("request=%s\nprotocol_state=%s\nrecipient=%s\nqueue_id=%s\nclient_address=%s\nhelo_name=%s\nsasl_username=%s\n%s\n",
+		accessPolicy, q.State, q.Recipient, q.QueueID, q.Client, q.Helo, q.User, sender)
 }
 
 func FuzzReadRequest(f *testing.F) {
@@ -49,7 +53,7 @@ func FuzzReadRequest(f *testing.F) {
 }
 
 func endsInCR(q Request) bool {
-	for _, v := range []string{q.State, q.Recipient, q.QueueID, q.Client, q.Helo} {
+	for _, v := range []string{q.State, q.Recipient, q.QueueID, q.Client, q.Helo, q.User, q.Sender} {
 		if strings.HasSuffix(v, "\r") {
 			return true
 		}
