@@ -17,6 +17,7 @@ import (
 var postfixParameters = []string{
 	"relay_domains", "mydestination", "virtual_mailbox_domains", "virtual_alias_domains", "transport_maps",
 	"smtpd_recipient_restrictions", "relay_recipient_maps", "virtual_alias_maps", "recipient_canonical_maps", "canonical_maps",
+	"smtpd_milters", "non_smtpd_milters",
 }
 
 // postfix looks at the Postfix of this machine, if there is one.
@@ -63,21 +64,32 @@ func (k *checkup) relays(main map[string]string) {
 // door looks at who judges a recipient at RCPT TO.
 func (k *checkup) door(main map[string]string, services string) {
 	byPolicy := names(main["smtpd_recipient_restrictions"]+services, k.cfg.Listen.Policy, "")
+	byMilter := names(main["smtpd_milters"]+services, k.cfg.Listen.Milter, "")
 	byMap := names(main["relay_recipient_maps"], k.cfg.Listen.Socketmap, ":recipient")
 	switch {
-	case !byPolicy && !byMap:
+	case !byPolicy && !byMilter && !byMap:
 		k.note("postfix", "nothing but the transport map judges recipients (map only): an smtpd remembers what it said, see `postwhere postfix`")
 	case !strings.Contains(services, "rewrite_service_name"):
 		k.note("postfix", "the door shares its trivial-rewrite with the queue manager, so sessions wait for each other in the map: see `postwhere postfix`")
 	default:
 		k.ok("postfix", "asks at the door and routes from memory")
 	}
+	if byPolicy && byMilter {
+		k.note("postfix", "both the policy service and the milter are asked about each recipient: one of them is enough")
+	}
+	if names(main["non_smtpd_milters"], k.cfg.Listen.Milter, "") {
+		k.fail("postfix", "non_smtpd_milters asks postwhere: take it out, only smtpd can refuse a recipient")
+	}
 	if maps := main["relay_recipient_maps"]; maps != "" && !byMap {
 		k.fail("postfix", "relay_recipient_maps (%s) refuses all recipients of our domains that are not in it: add postwhere's, see `postwhere postfix --recipient-map`", maps)
 	}
 	for _, p := range []string{"virtual_alias_maps", "recipient_canonical_maps", "canonical_maps"} {
-		if main[p] != "" && byPolicy {
-			k.note("postfix", "%s is set, and the policy service is asked about addresses before they are rewritten: if our domains have aliases there, judge by `postwhere postfix --recipient-map`", p)
+		if main[p] != "" && (byPolicy || byMilter) {
+			asked := "the policy service"
+			if !byPolicy {
+				asked = "the milter"
+			}
+			k.note("postfix", "%s is set, and %s is asked about addresses before they are rewritten: if our domains have aliases there, judge by `postwhere postfix --recipient-map`", p, asked)
 		}
 	}
 }

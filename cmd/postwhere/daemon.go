@@ -91,6 +91,13 @@ func (d *daemon) Ours(name string) bool {
 	return d.world.searcher.Ours(name)
 }
 
+// traceHeader returns the name of the header that the milter adds.
+func (d *daemon) traceHeader() string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.world.cfg.Milter.TraceHeader
+}
+
 // adopt makes cfg what the daemon runs by: first everything that can fail, then
 // the change. On an error everything is as it was.
 func (d *daemon) adopt(cfg *config.Config) error {

@@ -90,6 +90,7 @@ func (t *tour) run(ctx context.Context, stay bool) error {
 func (t *tour) open(dir string) error {
 	text := fmt.Sprintf(`[listen]
 policy    = ["inet:127.0.0.1:0"]
+milter    = []
 socketmap = ["inet:127.0.0.1:0"]
 control   = ["unix:%s/control"]
 

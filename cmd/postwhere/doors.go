@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/milter"
 	"postwhere/policy/delegation"
 	"postwhere/policy/server"
 	"postwhere/policy/socketmap"
@@ -22,7 +23,7 @@ import (
 
 // doorKey says what is served where. Reloads keep the doors whose key stays.
 type doorKey struct {
-	face   string // policy, socketmap, tcp_table, control
+	face   string // policy, milter, socketmap, tcp_table, control
 	listen config.Listener
 	table  string // the map of a tcp_table
 }
@@ -46,6 +47,7 @@ func doorKeys(l config.Listen) []doorKey {
 		}
 	}
 	add("policy", l.Policy)
+	add("milter", l.Milter)
 	add("socketmap", l.Socketmap)
 	add("control", l.Control)
 	for _, t := range l.TCPTable {
@@ -101,6 +103,16 @@ func (d *daemon) newDoor(key doorKey, l net.Listener, cfg *config.Config) (*door
 		s := newControlServer(d, d, d.log)
 		return &door{key, l, s.Serve, s.Shutdown}, nil
 	}
+	opt := server.Options{
+		MaxConns:     cfg.Limits.Connections,
+		ReadTimeout:  time.Duration(cfg.Limits.RequestTimeout),
+		WriteTimeout: time.Duration(cfg.Limits.RequestTimeout),
+		Log:          d.log,
+	}
+	if key.face == "milter" {
+		s := milter.New(d, milter.Options{Options: opt, TraceHeader: d.traceHeader})
+		return &door{key, l, s.Serve, s.Shutdown}, nil
+	}
 	maps := &table.Maps{Searcher: d, Ours: d.Ours, Wait: time.Duration(cfg.Search.MapWait), Log: d.log}
 	var exchange server.Exchange
 	switch key.face {
@@ -114,12 +126,7 @@ func (d *daemon) newDoor(key doorKey, l net.Listener, cfg *config.Config) (*door
 			return nil, err
 		}
 	}
-	s := server.New(key.face, exchange, server.Options{
-		MaxConns:     cfg.Limits.Connections,
-		ReadTimeout:  time.Duration(cfg.Limits.RequestTimeout),
-		WriteTimeout: time.Duration(cfg.Limits.RequestTimeout),
-		Log:          d.log,
-	})
+	s := server.New(key.face, exchange, opt)
 	return &door{key, l, s.Serve, s.Shutdown}, nil
 }
 

@@ -106,6 +106,7 @@ func TestListenersAreOpenedAllOrNone(t *testing.T) {
 	cfg, err := config.Parse("test.toml", `
 [listen]
 policy    = ["unix:`+dir+`/policy"]
+milter    = []
 socketmap = ["unix:`+dir+`/socketmap"]
 control   = ["unix:`+dir+`/none/control"]
 [[domain]]

@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"policy/delegation":        {"policy", "policy/server"},
 	"policy/socketmap":         {"policy", "policy/server", "policy/table"},
 	"policy/tcptable":          {"policy", "policy/server", "policy/table"},
+	"milter":                   {"policy", "policy/server"},
 	"cache":                    {"policy"},
 	"probe":                    {"policy"},
 	"cmd/postwhere/config":     {"policy", "probe", "cache"},

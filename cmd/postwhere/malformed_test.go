@@ -27,6 +27,7 @@ func everyFaceOf(t *testing.T, mail1 *oddHost) (dir string, d *daemon, r *record
 	d, r = startDaemon(t, fmt.Sprintf(`
 [listen]
 policy    = ["unix:%[1]s/policy"]
+milter    = []
 socketmap = ["unix:%[1]s/socketmap"]
 control   = ["unix:%[1]s/control"]
 [[listen.tcp_table]]

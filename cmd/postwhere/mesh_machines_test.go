@@ -103,6 +103,7 @@ func (m testMesh) configurationOf(i int, all string) string {
 	return fmt.Sprintf(`
 [listen]
 policy    = ["inet:%[1]s:10045"]
+milter    = []
 socketmap = ["inet:%[1]s:10047"]
 control   = []
 

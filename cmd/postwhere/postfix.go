@@ -19,13 +19,14 @@ type attachment uint8
 
 const (
 	byPolicy attachment = iota
+	byMilter
 	byRecipientMap
 	byMapOnly
 	byMesh
 )
 
 func postfixCommand(c *common) *cobra.Command {
-	var policyWay, recipientMap, mapOnly, inMesh bool
+	var policyWay, milterWay, recipientMap, mapOnly, inMesh bool
 	cmd := &cobra.Command{
 		Use:   "postfix",
 		Short: "Print the main.cf and master.cf lines for this configuration, as commands",
@@ -39,6 +40,8 @@ machine. Nothing is changed. Pipe it into sh once you have read it.`,
 			}
 			way := byPolicy
 			switch {
+			case milterWay:
+				way = byMilter
 			case recipientMap:
 				way = byRecipientMap
 			case mapOnly:
@@ -55,10 +58,11 @@ machine. Nothing is changed. Pipe it into sh once you have read it.`,
 		},
 	}
 	cmd.Flags().BoolVar(&policyWay, "policy", false, "ask at the door by check_policy_service, route from memory (default)")
+	cmd.Flags().BoolVar(&milterWay, "milter", false, "ask at the door by smtpd_milters, route from memory")
 	cmd.Flags().BoolVar(&recipientMap, "recipient-map", false, "ask at the door by relay_recipient_maps, route from memory")
 	cmd.Flags().BoolVar(&mapOnly, "map-only", false, "the transport map alone says every verdict")
 	cmd.Flags().BoolVar(&inMesh, "mesh", false, "this machine is one of the hosts, too: --policy, and an inner door for its peers")
-	cmd.MarkFlagsMutuallyExclusive("policy", "recipient-map", "map-only", "mesh")
+	cmd.MarkFlagsMutuallyExclusive("policy", "milter", "recipient-map", "map-only", "mesh")
 	return cmd
 }
 
@@ -69,6 +73,9 @@ func postfixLines(cfg *config.Config, way attachment) (string, error) {
 	}
 	if (way == byPolicy || way == byMesh) && len(cfg.Listen.Policy) == 0 {
 		return "", fmt.Errorf("listen.policy is empty: name a listener, or take --recipient-map or --map-only")
+	}
+	if way == byMilter && len(cfg.Listen.Milter) == 0 {
+		return "", fmt.Errorf("listen.milter is empty: name a listener, or take another way")
 	}
 	socketmap := "socketmap:" + postfixSpelling(cfg.Listen.Socketmap[0])
 	routes := socketmap + ":transport"
@@ -102,6 +109,11 @@ func postfixLines(cfg *config.Config, way attachment) (string, error) {
 		say("# Unknown recipients are refused at the door. A verdict may take a while: hosts are asked.")
 		say(`postconf -e "smtpd_recipient_restrictions = $(postconf -h smtpd_recipient_restrictions) check_policy_service {%s, timeout=%.0fs}"`,
 			postfixSpelling(cfg.Listen.Policy[0]), patience.Seconds())
+	case byMilter:
+		say("# Unknown recipients are refused at the door, and 4xx is said while postwhere is away. Never put it into")
+		say("# non_smtpd_milters: there no recipient can be refused, and the message is tried for ever.")
+		say(`postconf -e "smtpd_milters = $(postconf -h smtpd_milters) {%s, protocol=6, default_action=tempfail}"`,
+			postfixSpelling(cfg.Listen.Milter[0]))
 	case byRecipientMap:
 		say("# Unknown recipients are refused at the door. Postfix folds the address to lower case for this map.")
 		say(`postconf -e "relay_recipient_maps = %s:recipient $(postconf -h relay_recipient_maps)"`, socketmap)

@@ -42,6 +42,7 @@ func newSiteWith(t *testing.T, way attachment, more string, frontOptions ...stri
 	text := more + `
 [listen]
 policy    = ["inet:127.0.0.1:0"]
+milter    = ["inet:127.0.0.1:0"]
 socketmap = ["inet:127.0.0.1:0"]
 control   = []
 
@@ -77,7 +78,7 @@ hosts = ["mail1", "mail2", "mail3"]
 func (s *site) attach(t *testing.T, way attachment) {
 	t.Helper()
 	cfg := *s.daemon.world.cfg
-	for face, list := range map[string]*[]config.Listener{"policy": &cfg.Listen.Policy, "socketmap": &cfg.Listen.Socketmap} {
+	for face, list := range map[string]*[]config.Listener{"policy": &cfg.Listen.Policy, "milter": &cfg.Listen.Milter, "socketmap": &cfg.Listen.Socketmap} {
 		*list = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf(face)}}
 	}
 	lines, err := postfixLines(&cfg, way)
@@ -133,6 +134,11 @@ func (s *site) wantsSoon(t *testing.T, rcpt, want string) {
 func TestPostfixAskingAtTheDoorByPolicy(t *testing.T) {
 	t.Parallel()
 	tourOfPostfix(t, newSite(t, byPolicy))
+}
+
+func TestPostfixAskingAtTheDoorByMilter(t *testing.T) {
+	t.Parallel()
+	tourOfPostfix(t, newSite(t, byMilter))
 }
 
 func TestPostfixAskingAtTheDoorByRecipientMap(t *testing.T) {

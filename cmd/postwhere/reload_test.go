@@ -25,6 +25,7 @@ func siteText(hosts ...*oddHost) string {
 	return fmt.Sprintf(`
 [listen]
 policy    = ["inet:127.0.0.1:0"]
+milter    = ["inet:127.0.0.1:0"]
 socketmap = ["inet:127.0.0.1:0"]
 control   = []
 [[domain]]

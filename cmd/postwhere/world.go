@@ -70,6 +70,7 @@ func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, obs
 		Deadline:       time.Duration(cfg.Search.Deadline),
 		PreferenceWait: time.Duration(cfg.Search.PreferenceWait),
 		MaxSearches:    cfg.Search.MaxSearches,
+		Bypass:         cfg.Bypass.Rules(),
 		Reject:         cfg.Reply.Reject.Reply,
 		Defer:          cfg.Reply.Defer.Reply,
 		Observe:        observe,

@@ -97,6 +97,25 @@ func TestBadProbeSettingsAreRefused(t *testing.T) {
 	}.test(t)
 }
 
+func TestBadBypassIsRefused(t *testing.T) {
+	network := ": want 192.0.2.0/24, 2001:db8::/32 or an address"
+	address := ": want user@example.com, example.com or user@: "
+	bad{
+		{"name for a network", one + "[bypass]\nnetworks = ['localhost']\n", `p.toml:5:13: bypass.networks: network "localhost"` + network},
+		{"too many bits", one + "[bypass]\nnetworks = ['192.0.2.0/33']\n", `p.toml:5:13: bypass.networks: network "192.0.2.0/33"` + network},
+		{"zone", one + "[bypass]\nnetworks = ['fe80::1%eth0']\n", `p.toml:5:13: bypass.networks: network "fe80::1%eth0"` + network},
+		{"mapped network", one + "[bypass]\nnetworks = ['::ffff:192.0.2.0/120']\n", `p.toml:5:13: bypass.networks: network "::ffff:192.0.2.0/120"` + network},
+		{"address within a network", one + "[bypass]\nnetworks = ['192.0.2.1/24']\n", `p.toml:5:13: bypass.networks: network "192.0.2.1/24" is an address within one: want 192.0.2.0/24`},
+		{"number for a network", one + "[bypass]\nnetworks = [10]\n", `p.toml: bypass.networks[1] = 10: want text in quotes`},
+		{"no sender", one + "[bypass]\nsenders = ['@example.com']\n", `p.toml:5:12: bypass.senders: "@example.com"` + address + `address cannot be put to a mail host: empty local part`},
+		{"null recipient", one + "[bypass]\nrecipients = ['<>']\n", `p.toml: bypass.recipients: <> is nobody's address: it is for bypass.senders`},
+		{"header of others", one + "[milter]\ntrace_header = 'Received'\n",
+			`p.toml: milter.trace_header "Received": want the name of a header that nobody else uses, such as "X-Postwhere"`},
+		{"header with a colon", one + "[milter]\ntrace_header = 'X-A:'\n",
+			`p.toml: milter.trace_header "X-A:": want the name of a header that nobody else uses, such as "X-Postwhere"`},
+	}.test(t)
+}
+
 // Each problem has a line of its own, in an order that does not change.
 func TestAllThatIsWrongIsToldAtOnceAndInOrder(t *testing.T) {
 	text := "[[domain]]\nhosts = ['', 'a']\n[host.b]\n[search]\ndeadline = '0s'\n[cache]\nowners = 0\nstrangers = 0\n[listen]\npolicy = ['inet:127.0.0.1:1']\nsocketmap = ['inet:127.0.0.1:1']\n"

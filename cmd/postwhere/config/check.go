@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -75,10 +76,16 @@ func (c *Config) checkTexts(wrong *problems) {
 			wrong.add("probe.sender: %w", err)
 		}
 	}
+	if n := c.Milter.TraceHeader; n != "" && !traceHeader.MatchString(n) {
+		wrong.add("milter.trace_header %q: want the name of a header that nobody else uses, such as \"X-Postwhere\"", n)
+	}
 	if n := c.Probe.HeloName; n != "" && !hostName.MatchString(n) {
 		wrong.add("probe.helo_name %q: want a host name", n)
 	}
 }
+
+// traceHeader is the name of a header of our own.
+var traceHeader = regexp.MustCompile(`^[Xx]-[A-Za-z0-9-]{1,60}$`)
 
 // tables are the maps that a tcp_table listener may answer for.
 var tables = []string{"transport", "recipient", "domain", "alias"}
@@ -96,7 +103,7 @@ func (c *Config) checkListeners(wrong *problems) {
 		key  string
 		list []Listener
 	}{
-		{"listen.policy", c.Listen.Policy}, {"listen.socketmap", c.Listen.Socketmap}, {"listen.control", c.Listen.Control},
+		{"listen.policy", c.Listen.Policy}, {"listen.milter", c.Listen.Milter}, {"listen.socketmap", c.Listen.Socketmap}, {"listen.control", c.Listen.Control},
 	} {
 		for _, l := range face.list {
 			claim(face.key, l)

@@ -34,6 +34,7 @@ func (c *Config) complete(dir string) error {
 	if len(c.MX.OwnNames) == 0 {
 		c.MX.OwnNames = []string{ownName()}
 	}
+	c.Bypass.check(&wrong)
 	c.checkNumbers(&wrong)
 	c.checkListeners(&wrong)
 	return errors.Join(wrong...)

@@ -26,6 +26,8 @@ type Config struct {
 	Probe  Probe            `toml:"probe"`
 	Cache  Cache            `toml:"cache"`
 	Reply  Reply            `toml:"reply"`
+	Bypass Bypass           `toml:"bypass"`
+	Milter Milter           `toml:"milter"`
 	Limits Limits           `toml:"limits"`
 	MX     MX               `toml:"mx"`
 
@@ -37,6 +39,7 @@ type Config struct {
 // Listen says where Postfix and the administrator reach the daemon.
 type Listen struct {
 	Policy    []Listener `toml:"policy"`    // check_policy_service
+	Milter    []Listener `toml:"milter"`    // smtpd_milters
 	Socketmap []Listener `toml:"socketmap"` // socketmap_table(5): maps transport, recipient, domain, alias
 	Control   []Listener `toml:"control"`   // the command line
 	TCPTable  []TCPTable `toml:"tcp_table"` // tcp_table(5)
@@ -106,6 +109,13 @@ type Reply struct {
 	Defer  SMTPReply `toml:"defer"`  // 4xx 4.x.x: it could not be found out
 }
 
+// Milter is for the milter alone.
+type Milter struct {
+	// TraceHeader is the name, X-…, of a header that says at the end of a message
+	// which host owns each of its recipients. Empty: none.
+	TraceHeader string `toml:"trace_header"`
+}
+
 // Limits protect the daemon from its clients.
 type Limits struct {
 	Connections    int      `toml:"connections"`     // on one kind of listener; more wait
@@ -131,6 +141,7 @@ func Default() *Config {
 	return &Config{
 		Listen: Listen{
 			Policy:    []Listener{{"tcp", "127.0.0.1:10045"}},
+			Milter:    []Listener{{"tcp", "127.0.0.1:10046"}},
 			Socketmap: []Listener{{"tcp", "127.0.0.1:10047"}},
 			Control:   []Listener{{"unix", "/run/postwhere/control"}},
 		},

@@ -21,6 +21,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(one + "[host.mail1]\nprobe = 'lmtp:192.0.2.1'\nmethod = 2\nconnections = 50\n[probe]\nsender='a@b'\n")
 	f.Add("[domain]\nname = 5\n")
 	f.Add(one + "[host.mail1]\nprobe = 'minger:192.0.2.1'\nmethod = 'minger'\nvrfy_252 = 'yes'\nrate = 1\nbind_address = '::1'\ntls = 'verify'\ntls_wrappermode = true\n")
+	f.Add(one + "[bypass]\nnetworks = ['192.0.2.0/24', '::1']\nauthenticated = true\nsenders = ['<>', 'a@']\nrecipients = ['b.example']\n[milter]\ntrace_header = 'X-A'\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if lower := strings.ToLower(text); strings.Contains(lower, "owners") || strings.Contains(lower, "_file") {
 			t.Skip("would read a file that the fuzzer names")

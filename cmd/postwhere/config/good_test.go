@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -25,7 +26,7 @@ func parse(t *testing.T, text string) *Config {
 
 func same(t *testing.T, got, want any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Domain{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Domain{}), cmpopts.EquateComparable(Network{}, Pattern{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -45,6 +46,7 @@ func TestDefaultOfEveryKey(t *testing.T) {
 	same(t, got, &Config{
 		Listen: Listen{
 			Policy:    []Listener{{"tcp", "127.0.0.1:10045"}},
+			Milter:    []Listener{{"tcp", "127.0.0.1:10046"}},
 			Socketmap: []Listener{{"tcp", "127.0.0.1:10047"}},
 			Control:   []Listener{{"unix", "/run/postwhere/control"}},
 		},
@@ -75,6 +77,7 @@ func TestEveryKeyCanBeSet(t *testing.T) {
 	text := `
 [listen]
 policy    = ["inet:127.0.0.1:1", "unix:/run/postwhere/policy"]
+milter    = ["unix:/run/postwhere/milter"]
 socketmap = []
 control   = ["unix:/run//postwhere/./ctl"]
 [[listen.tcp_table]]
@@ -121,6 +124,13 @@ unsure_expire = "3s"
 [reply]
 reject = "551 5.7.1 Nobody here"
 defer = "451 4.3.0 Later"
+[bypass]
+networks = ["192.0.2.0/24", "2001:db8::1", "::ffff:192.0.2.7"]
+authenticated = true
+senders = ["<>", "friends.example"]
+recipients = ["Abuse@", "anna@example.com"]
+[milter]
+trace_header = "X-Owner"
 [limits]
 connections = 3
 request_timeout = "4s"
@@ -140,6 +150,7 @@ refresh = "1h"
 	same(t, got, &Config{
 		Listen: Listen{
 			Policy:    []Listener{{"tcp", "127.0.0.1:1"}, {"unix", "/run/postwhere/policy"}},
+			Milter:    []Listener{{"unix", "/run/postwhere/milter"}},
 			Socketmap: []Listener{},
 			Control:   []Listener{{"unix", "/run/postwhere/ctl"}},
 			TCPTable:  []TCPTable{{Listener{"tcp", "[::1]:2"}, "alias"}},
@@ -166,11 +177,36 @@ refresh = "1h"
 			Reject: SMTPReply{policy.Reply{Code: 551, Enhanced: "5.7.1", Text: "Nobody here"}},
 			Defer:  SMTPReply{policy.Reply{Code: 451, Enhanced: "4.3.0", Text: "Later"}},
 		},
+		Bypass: Bypass{
+			Networks:      []Network{networkOf(t, "192.0.2.0/24"), networkOf(t, "2001:db8::1/128"), networkOf(t, "192.0.2.7/32")},
+			Authenticated: true,
+			Senders:       []Pattern{patternOf(t, "<>"), patternOf(t, "friends.example")},
+			Recipients:    []Pattern{patternOf(t, "Abuse@"), patternOf(t, "anna@example.com")},
+		},
+		Milter:  Milter{"X-Owner"},
 		Limits:  Limits{3, seconds(4)},
 		Postfix: Postfix{"moving"},
 		MX:      MX{[]string{"front.example.com", "FRONT2."}, seconds(3600)},
 	})
 	same(t, got.Domain[0].OwnerList(), map[string]string{"anna@example.com": "mail1"})
+}
+
+func networkOf(t *testing.T, s string) Network {
+	t.Helper()
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Network{p}
+}
+
+func patternOf(t *testing.T, s string) Pattern {
+	t.Helper()
+	p, err := policy.ParsePattern(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Pattern{p, s}
 }
 
 func TestGoodFilesThatLookOdd(t *testing.T) {
