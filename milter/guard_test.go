@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -176,7 +177,9 @@ func TestFrameThatStops(t *testing.T) {
 // are, the process lives on, and the next connection is served.
 func FuzzFrames(f *testing.F) {
 	for _, good := range goodFrames {
-		f.Add([]byte(good))
+		if len(good) < 1000 { // else the fuzzer does nothing but make it shorter
+			f.Add([]byte(good))
+		}
 	}
 	for _, bad := range violations {
 		f.Add([]byte(bad))
@@ -189,6 +192,7 @@ func FuzzFrames(f *testing.F) {
 			m.negotiate(version, allActions, map[uint32]uint32{2: 0, 6: allProtocol}[version])
 			_, _ = m.conn.Write(in) // fails where the guard has closed already
 			_, _ = m.conn.Write([]byte(frame('Q', "")))
+			_ = m.conn.(*net.UnixConn).CloseWrite() // a frame that was begun goes no further
 			_, _ = io.Copy(io.Discard, m.conn)
 			m.conn.Close()
 		}
