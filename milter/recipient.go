@@ -1,6 +1,7 @@
 package milter
 
 import (
+	"errors"
 	"strings"
 
 	"postwhere/policy"
@@ -21,7 +22,7 @@ func recipientOf(word, resolved string) (recipient string, unquoted bool) {
 		return word, false
 	}
 	a, err := policy.ParseAddress(resolved)
-	if err != nil {
+	if errors.Is(err, policy.ErrNoAddress) {
 		return word, false
 	}
 	mailbox := mailboxOf(word)
@@ -39,12 +40,9 @@ func recipientOf(word, resolved string) (recipient string, unquoted bool) {
 const special = "\"\\()<>,;:[] \t"
 
 // mailboxOf returns the mailbox that a word means to Postfix, without quoting: the
-// source route, comments, and what parts words are taken off (extract_addr in
-// src/smtpd/smtpd.c, src/global/tok822_parse.c).
+// source route, the names of persons and groups, comments, and what parts words are
+// taken off (extract_addr in src/smtpd/smtpd.c, src/global/tok822_parse.c).
 func mailboxOf(word string) string {
-	if _, rest, ok := strings.Cut(word, ":"); ok && word[0] == '@' {
-		word = rest
-	}
 	var b strings.Builder
 	blank := false // since the last word
 	put := func(text string) {
@@ -60,6 +58,10 @@ func mailboxOf(word string) string {
 			blank = true
 		case '(':
 			i = endOfComment(word, i)
+		case '<', ':': // what was before is no part of it
+			b.Reset()
+		case '>', ';':
+			return b.String()
 		case '"':
 			var text string
 			text, i = quotedString(word, i)

@@ -40,7 +40,12 @@ func TestRecipientOf(t *testing.T) {
 		{"(anna", "anna@example.com", "(anna", false},
 		{`"anna`, "anna@example.com", `"anna`, false},
 		{`anna\`, "anna@example.com", `anna\`, false},
-		{"@a.example", "a@a.example", "@a.example", false},
+		{"(anna)@example.com", "@example.com", "@example.com", true},
+		// Names of persons and groups.
+		{`Anna B <Anna@example.com>`, "anna@example.com", "Anna@example.com", true},
+		{`"Anna: B" <@relay.example:Anna@example.com>`, "anna@example.com", "Anna@example.com", true},
+		{"<Anna@example.com>", "anna@example.com", "Anna@example.com", true},
+		{"all: Anna@example.com;", "anna@example.com", "Anna@example.com", true},
 	} {
 		got, unquoted := recipientOf(row.word, row.resolved)
 		if got != row.want || unquoted != row.unquoted {
