@@ -15,6 +15,7 @@ needed='
 gcc                                 gcc libc6-dev
 /etc/ssl/certs/ca-certificates.crt  ca-certificates
 /usr/lib/dovecot/lmtp               dovecot-lmtpd
+miltertest                          miltertest
 mount                               mount
 postfix                             postfix
 swaks                               swaks
