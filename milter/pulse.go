@@ -6,42 +6,73 @@ import (
 	"time"
 )
 
-// pulse tells an MTA every progressEvery that it is to wait on, until it is stopped
-// or the MTA is gone.
+// pulse tells an MTA, while a search for it goes on, every progressEvery that it is
+// to wait on. Most searches are over at once, and a timer is dear: one that was set
+// for a search is left running, and looks what there is to do when it is its time.
 type pulse struct {
-	progress func() error
-	gone     context.CancelFunc // the MTA is
+	gone context.CancelFunc // the MTA is
 
-	mu      sync.Mutex
-	stopped bool
-	timer   *time.Timer
+	mu    sync.Mutex
+	timer *time.Timer
+	set   bool        // the timer is
+	to    interface { // who waits, nil: nobody
+		Progress() error
+	}
+	since time.Time // of the search, or of the last sign of life
 }
 
-func startPulse(progress func() error, gone context.CancelFunc) *pulse {
-	p := &pulse{progress: progress, gone: gone}
+// begin says that a search begins for an MTA.
+func (p *pulse) begin(to interface{ Progress() error }) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.timer = time.AfterFunc(progressEvery, p.beat)
-	return p
+	p.to, p.since = to, time.Now()
+	if !p.set {
+		p.sleep(progressEvery)
+	}
+}
+
+// sleep sets the timer. mu is locked.
+func (p *pulse) sleep(d time.Duration) {
+	p.set = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(d, p.beat)
+		return
+	}
+	p.timer.Reset(d)
 }
 
 func (p *pulse) beat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped {
+	p.set = false
+	if p.to == nil {
 		return
 	}
-	if err := p.progress(); err != nil {
+	if early := progressEvery - time.Since(p.since); early > 0 {
+		p.sleep(early)
+		return
+	}
+	if err := p.to.Progress(); err != nil {
 		p.gone()
 		return
 	}
-	p.timer.Reset(progressEvery)
+	p.since = time.Now()
+	p.sleep(progressEvery)
 }
 
-// stop returns when nothing is being told any more: the reply comes next.
-func (p *pulse) stop() {
+// rest returns when nothing is being told any more: the reply comes next.
+func (p *pulse) rest() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = true
-	p.timer.Stop()
+	p.to = nil
+}
+
+// end is rest for good.
+func (p *pulse) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.to = nil
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 }

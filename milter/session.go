@@ -38,10 +38,17 @@ type session struct {
 	sender string   // of the message, NullSender if it is none
 	trace  string   // the header's name, "": there is none
 	owners []string // of the message's recipients
+	said   lastReply
+
+	ctx    context.Context // of the searches' asker: ends with the connection
+	cancel context.CancelFunc
+	pulse  *pulse
 }
 
 func (f *face) newSession(_ uint32, actions gomilter.OptAction, _ gomilter.OptProtocol, _ gomilter.DataSize) gomilter.Milter {
 	s := &session{face: f}
+	s.ctx, s.cancel = context.WithCancel(f.ctx)
+	s.pulse = &pulse{gone: s.cancel}
 	if actions&gomilter.OptAddHeader != 0 {
 		s.trace = f.header()
 	}
@@ -50,8 +57,14 @@ func (f *face) newSession(_ uint32, actions gomilter.OptAction, _ gomilter.OptPr
 
 // NewConnection begins an SMTP session, the first or another.
 func (s *session) NewConnection(gomilter.Modifier) error {
-	*s = session{face: s.face, trace: s.trace}
+	*s = session{face: s.face, trace: s.trace, said: s.said, ctx: s.ctx, cancel: s.cancel, pulse: s.pulse}
 	return nil
+}
+
+// Cleanup ends the connection.
+func (s *session) Cleanup(gomilter.Modifier) {
+	s.pulse.end()
+	s.cancel()
 }
 
 // Connect notes the client.
@@ -114,7 +127,7 @@ func (s *session) RcptTo(word, _ string, m gomilter.Modifier) (resp *gomilter.Re
 	if s.trace != "" && f.Verdict == policy.Deliver {
 		s.owners = append(s.owners, ownerOf(f))
 	}
-	return response(f), nil
+	return s.said.response(f), nil
 }
 
 // concernsUs tells whether a recipient is to be judged. One that the MTA has
@@ -139,11 +152,9 @@ func (s *session) search(m gomilter.Modifier, r policy.Request) (policy.Finding,
 		defer cancel()
 		return s.searcher.Search(ctx, r)
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
-	defer cancel()
-	p := startPulse(m.Progress, cancel)
-	defer p.stop()
-	return s.searcher.Search(ctx, r)
+	s.pulse.begin(m)
+	defer s.pulse.rest()
+	return s.searcher.Search(s.ctx, r)
 }
 
 // EndOfMessage says who owns the recipients, where that is wanted.

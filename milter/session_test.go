@@ -166,11 +166,12 @@ func TestPanicIsA4xx(t *testing.T) {
 // Whatever the core finds, a recipient is refused by a reply of his own or not at
 // all, and for good only by a Reject.
 func TestResponseIsSafe(t *testing.T) {
+	var last lastReply
 	for v := range 8 {
 		for _, text := range []string{"", "100% no", "two\r\nlines", "NUL\x00", strings.Repeat("x", 5000), "\xff", "ünbekannt"} {
 			for _, code := range []int{-1, 0, 200, 250, 421, 450, 521, 550, 571, 600, 70000} {
 				f := policy.Finding{Verdict: policy.Verdict(v), Reply: policy.Reply{Code: code, Text: text}}
-				resp := response(f).Response()
+				resp := last.response(f).Response()
 				got := string(byte(resp.Code)) + string(resp.Data)
 				switch {
 				case f.Verdict == policy.Deliver || f.Verdict == policy.Pass:

@@ -74,6 +74,7 @@ func decisionLine(r policy.Request, f policy.Finding, err error, took time.Durat
 		}
 	}
 	var b strings.Builder
+	b.Grow(256) // which most lines fit in
 	b.WriteString(word(bare(r.QueueID), "NOQUEUE") + ": verdict=" + verdict)
 	b.WriteString(" rcpt=<" + printable(r.Recipient) + ">")
 	b.WriteString(" host=" + host)

@@ -23,8 +23,9 @@ const maxIdle = 15 * time.Minute
 // Each write has a deadline of its own. Close may be called concurrently.
 type Conn struct {
 	net.Conn
-	s    *Server
-	busy bool // between the first byte of a request and the end of its reply; Server.mu
+	s       *Server
+	busy    bool      // between the first byte of a request and the end of its reply; Server.mu
+	patient time.Time // until when a silent client is waited for, if that is what the read deadline says
 }
 
 // start serves a connection in a goroutine of its own, unless the server drains,
@@ -71,23 +72,29 @@ func (c *Conn) setBusy(busy bool) bool {
 }
 
 // Await waits, between requests, for the first byte of one, which r, a reader of
-// c, then has: Peek and the request must be read within the ReadTimeout from now
-// on. idle is how long the client may be silent. It returns false if there is no
-// further request: the client has left or was silent for too long, or the server
-// drains.
+// c, then has; see Hurry. idle is how long the client may be silent, to within an
+// eighth. It returns false if there is no further request: the client has left or
+// was silent for too long, or the server drains.
 func (c *Conn) Await(r *bufio.Reader, idle time.Duration) bool {
-	c.SetReadDeadline(time.Now().Add(idle))
+	// A deadline costs as much as all the rest here: one that will do is left.
+	if now := time.Now(); c.patient.Sub(now) < idle-idle/8 {
+		c.patient = now.Add(idle)
+		c.SetReadDeadline(c.patient)
+	}
 	if _, err := r.Peek(1); err != nil {
 		if err != io.EOF && !c.s.isDraining() {
 			c.log(slog.LevelDebug, "client is gone", err)
 		}
 		return false
 	}
-	if !c.setBusy(true) {
-		return false
-	}
+	return c.setBusy(true)
+}
+
+// Hurry gives the client the ReadTimeout for what is yet to come of a request. Who
+// finds that all of it is there need not call it.
+func (c *Conn) Hurry() {
+	c.patient = time.Time{}
 	c.SetReadDeadline(time.Now().Add(c.s.opt.ReadTimeout))
-	return true
 }
 
 // Answered says that the reply to a request is written. It returns false if the
@@ -105,6 +112,7 @@ func exchanges(exchange Exchange) Session {
 		// finds out that one was closed only when it needs it. It may not stay for
 		// ever, or silent connections would shut the door.
 		for c.Await(r, maxIdle) {
+			c.Hurry()
 			if err := exchange(ctx, r, w); err != nil {
 				return err
 			}

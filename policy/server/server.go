@@ -46,7 +46,8 @@ var ErrMalformed = errors.New("malformed request")
 type Exchange func(ctx context.Context, r *bufio.Reader, w *bufio.Writer) error
 
 // Session serves a connection to its end, for a protocol that is more than a row
-// of requests: it has to call Await before each, and Answered after it. It is
+// of requests: it has to call Await before each, Hurry when it begins to read it,
+// and Answered when the reply is written. It is
 // called concurrently, once for each connection, and must return soon after the
 // connection was closed, or Await or Answered said that there is no more. Its
 // error, or panic, is logged as one of an Exchange is.
