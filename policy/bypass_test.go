@@ -76,3 +76,22 @@ func TestNoPattern(t *testing.T) {
 		}
 	}
 }
+
+// Who gets past is let in without a question, at the door alone; an address that
+// nobody can be asked about is not.
+func TestBypassAsksNobody(t *testing.T) {
+	mail1 := newHost("mail1", "anna@example.com")
+	s := newSite(t, mail1)
+	s.opt.Bypass = &Bypass{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	r := atDoor("nobody@example.com")
+	r.Client = "192.0.2.1"
+	wantLetIn(t, s.ask(t, r))
+	r.Recipient = "a\x01b@example.com"
+	wantVerdict(t, s.ask(t, r), Defer)
+	r.Recipient = "x@elsewhere.example"
+	if f := s.ask(t, r); f.Verdict != Pass || f.LetIn {
+		t.Errorf("not ours, and yet let in: %+v", f)
+	}
+	wantAsked(t, 0, mail1)
+	wantVerdict(t, s.look(t, "nobody@example.com"), Reject)
+}

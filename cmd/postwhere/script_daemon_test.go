@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -148,6 +149,28 @@ type asking struct {
 func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 3)
 	send(ts, args[0], args[1], "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient="+args[2]+"\n\n", readAction)
+}
+
+func cmdFilter(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 3)
+	// Version 6, no actions; of the events RCPT TO alone is replied to.
+	send(ts, args[0], args[1], milterFrame('O', "\x00\x00\x00\x06\x00\x00\x01\x00\x00\x1f\xff\xff")+
+		milterFrame('C', "client.example\x004\x1f\x90192.0.2.7\x00")+milterFrame('M', "<>\x00")+
+		milterFrame('D', "R{rcpt_mailer}\x00relay\x00")+milterFrame('R', "<"+args[2]+">\x00"), readMilter)
+}
+
+// readMilter reads the reply that is none to the negotiation.
+func readMilter(in *bufio.Reader) (string, error) {
+	for {
+		var head [4]byte
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			return "", err
+		}
+		body := make([]byte, binary.BigEndian.Uint32(head[:]))
+		if _, err := io.ReadFull(in, body); err != nil || body[0] != 'O' {
+			return string(body), err
+		}
+	}
 }
 
 func cmdLookup(ts *testscript.TestScript, neg bool, args []string) {

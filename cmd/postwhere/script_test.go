@@ -51,6 +51,7 @@ func TestScript(t *testing.T) {
 			"killed": cmdKilled, // the same, by a signal
 			// Postfix.
 			"ask":    cmdAsk,    // NAME LISTENER RECIPIENT: sends a policy request
+			"filter": cmdFilter, // NAME LISTENER RECIPIENT: sends what comes first to a milter, and a recipient
 			"lookup": cmdLookup, // NAME LISTENER MAP KEY: sends a socketmap request
 			"table":  cmdTable,  // NAME LISTENER KEY: sends a tcp_table request
 			"told":   cmdTold,   // NAME REGEXP: waits for the reply
