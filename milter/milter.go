@@ -40,9 +40,11 @@ type Server struct {
 	*face
 	stream *server.Server // accepts, counts and ends connections
 	lib    *gomilter.Server
-	queue  *queue // of those that go from the one to the other
-	once   sync.Once
+	queue  *queue         // of those that go from the one to the other
 	lends  sync.WaitGroup // lib's only goroutine that is not a connection's
+
+	mu           sync.Mutex
+	begun, ended bool // lends is under way; it must not begin any more
 }
 
 // face is what all connections share.
@@ -70,9 +72,12 @@ func New(s Searcher, opt Options) *Server {
 // Serve accepts connections from l until l is closed or Shutdown is called, and
 // then returns nil, as server.Server's Serve does.
 func (m *Server) Serve(l net.Listener) error {
-	m.once.Do(func() {
+	m.mu.Lock()
+	if !m.begun && !m.ended {
+		m.begun = true
 		m.lends.Go(func() { _ = m.lib.Serve(m.queue) }) // ends with the queue
-	})
+	}
+	m.mu.Unlock()
 	return m.stream.Serve(l)
 }
 
@@ -85,7 +90,10 @@ func (m *Server) Shutdown(ctx context.Context) error {
 	defer m.cancel()
 	defer context.AfterFunc(ctx, m.cancel)()
 	err := m.stream.Shutdown(ctx)
-	m.queue.Close()
+	m.mu.Lock()
+	m.ended = true
+	m.mu.Unlock()
+	_ = m.queue.Close()
 	_ = m.lib.Close()
 	m.lends.Wait()
 	return err

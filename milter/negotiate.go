@@ -38,9 +38,9 @@ func (f *face) negotiate(
 	return min(mtaVersion, ourVersion), actions & mtaActions, unneeded & mtaProtocol, gomilter.DataSize64K, nil
 }
 
-// silenceLibrary keeps go-milter, whose log is one variable, from writing to the
-// program's standard error. What goes wrong on a connection the wire logs, with the
-// peer's name.
+// silenceLibrary keeps go-milter, whose log is one variable for all, from writing to
+// the program's standard error. What goes wrong on a connection the wire tells, with
+// the peer's name.
 var silenceLibrary = sync.OnceFunc(func() {
-	gomilter.LogWarning = func(string, ...any) {} //nolint:reassign // the library offers no other way
+	gomilter.LogWarning = func(string, ...any) {}
 })

@@ -67,7 +67,7 @@ func TestDrain(t *testing.T) {
 	if err := <-down; err != nil {
 		t.Error(err)
 	}
-	if c, err := net.Dial("tcp", asking.conn.RemoteAddr().String()); err == nil { //nolint:noctx // refused at once
+	if c, err := net.Dial("tcp", asking.conn.RemoteAddr().String()); err == nil {
 		c.Close()
 		t.Error("it still listens")
 	}
@@ -152,7 +152,7 @@ func TestNothingIsLeftOfTenThousandSessions(t *testing.T) {
 	}
 	addr := startServer(t, "unix", &servertest.Searcher{}, Options{})
 	talk := func(i int) {
-		c, err := net.Dial(addr.Network(), addr.String()) //nolint:noctx // it answers
+		c, err := net.Dial(addr.Network(), addr.String())
 		if err != nil {
 			t.Error(err)
 			return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -134,8 +135,9 @@ func startNeighbour(t *testing.T, n *neighbour) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		_ = s.Shutdown(ctx)
-		<-served
+		if err := errors.Join(s.Shutdown(ctx), <-served); err != nil {
+			t.Error(err)
+		}
 	})
 	return l.Addr().String()
 }
@@ -166,6 +168,26 @@ func TestPostfixTwoMiltersInARow(t *testing.T) {
 	}
 	if got := before.shown(); len(got) != 6 {
 		t.Errorf("the one before us was shown %q", got)
+	}
+}
+
+// An MTA may be told to speak an older protocol. It waits for more replies then, and
+// for none longer than it can.
+func TestPostfixMilterOlderProtocols(t *testing.T) {
+	t.Parallel()
+	d, _ := oneHost(t, "")
+	at := d.addressOf("milter")
+	front := swallow(t, "smtpd_milters={inet:"+at+", protocol=2}", "smtpd_milters={inet:"+at+", protocol=3}", "smtpd_milters={inet:"+at+", protocol=4}")
+	for i, addr := range front.Addrs() {
+		c := dialSMTP(t, addr)
+		for range 2 {
+			c.mail(t)
+			c.rcpt(t, "yes@example.com", "250")
+			c.rcpt(t, "nobody@example.com", "550 5.1.1")
+			c.rcpt(t, `"No Body"@example.com`, "550 5.1.1")
+			c.rcpt(t, fmt.Sprintf("later%d@example.com", i), "450 4.4.1")
+			c.data(t, "an older protocol")
+		}
 	}
 }
 
