@@ -24,6 +24,7 @@ func (f ProberFunc) Ask(ctx context.Context, a Address) Answer { return f(ctx, a
 type Host struct {
 	Name        string // as in the configuration, or from MX
 	Route       string // transport(5) value that leads to it: "smtp:[NAME]:25"
+	Mailer      string // Sendmail's mailer:host that leads to it: "esmtp:[NAME]"; "": none is known
 	AliasDomain string // pseudo-domain that the alias map sends its mailboxes to
 	Prober      Prober
 

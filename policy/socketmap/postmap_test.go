@@ -35,7 +35,7 @@ func TestPostmap(t *testing.T) {
 				{"alias", "100%25@example.com", "100%25@mail1.invalid", ""},
 				{"domain", "example.com", "example.com", ""},
 				{"domain", ".example.com", "", ""},
-				{"nonesuch", "anna@example.com", "", "socketmap server permanent error: unknown map"},
+				{"nonesuch", "anna@example.com", "", "socketmap server temporary error: unknown map"},
 			} {
 				t.Run(row.table+" "+row.key, func(t *testing.T) {
 					t.Parallel() // postmap sleeps for a second before it reports an error

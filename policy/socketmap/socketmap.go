@@ -1,6 +1,7 @@
 // Package socketmap is the face that socketmap: tables ask: netstrings over a
-// stream (socketmap_table(5), src/util/dict_sockmap.c). One listener offers all
-// of the maps, by their names in package table.
+// stream (socketmap_table(5), src/util/dict_sockmap.c), which is also what
+// Sendmail's maps of class socket speak (socket_map_lookup in its map.c). One
+// listener offers all of the maps, by their names in package table.
 package socketmap
 
 import (
@@ -43,14 +44,15 @@ func Exchange(m Maps) server.Exchange {
 	}
 }
 
-// reply returns the text of a reply. PERM says that Postfix's configuration is
-// wrong, which to the client of an SMTP server is no more than TEMP; so is
-// TIMEOUT, which is therefore not said.
+// reply returns the text of a reply. PERM, of a map that there is none of, would
+// be to Postfix no more than TEMP, and to Sendmail the same as NOTFOUND: mail for a
+// mailbox that exists would go to its domain's MX. So it is not said; nor is
+// TIMEOUT, which is TEMP to both.
 func reply(r table.Result, err error) string {
 	var text string
 	switch {
 	case err != nil:
-		text = "PERM " + server.OneLine(err.Error(), 200)
+		text = "TEMP " + server.OneLine(err.Error(), 200)
 	case r.Status == table.Found:
 		text = "OK " + r.Text
 	case r.Status == table.NotFound:

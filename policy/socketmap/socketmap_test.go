@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// maps are the four maps of the tests' searcher.
+// maps are the maps of the tests' searcher.
 func maps() *table.Maps {
 	s := new(servertest.Searcher)
 	return &table.Maps{Searcher: s, Ours: s.Ours, Log: slog.New(slog.DiscardHandler)}
@@ -35,6 +35,10 @@ func TestDialogue(t *testing.T) {
 		"alias":            {netstring("alias anna@example.com"), "21:OK anna@mail1.invalid,"},
 		"domain":           {netstring("domain example.com"), "14:OK example.com,"},
 		"other domain":     {netstring("domain elsewhere.example"), "9:NOTFOUND ,"},
+		"Sendmail":         {netstring("sendmail anna@example.com"), "20:OK esmtp:[192.0.2.1],"},
+		"Sendmail, no":     {netstring("sendmail nobody@example.com"), `33:OK error:5.1.1:"550 User unknown",`},
+		"Sendmail, later":  {netstring("sendmail later@example.com"), `30:OK error:4.4.1:"450 Try again",`},
+		"at its door":      {netstring("sendmail_door nobody@example.com"), "23:TEMP 5.1.1 User unknown,"},
 		"own fault":        {netstring("transport fault@example.com"), "19:TEMP internal error,"},
 		"asterisk":         {netstring("transport *"), "9:NOTFOUND ,"},
 		"empty key":        {netstring("transport "), "9:NOTFOUND ,"},
@@ -59,7 +63,7 @@ func TestDialogue(t *testing.T) {
 func TestUnknownMap(t *testing.T) {
 	for _, name := range []string{"route", "", "TRANSPORT", strings.Repeat("x", maxRequest-2)} {
 		read, err := servertest.Talk(Exchange(maps()), netstring(name+" a")+netstring("domain example.com"))
-		if !strings.Contains(read, ":PERM unknown map") || !strings.HasSuffix(read, ",14:OK example.com,") || err != nil {
+		if !strings.Contains(read, ":TEMP unknown map") || !strings.HasSuffix(read, ",14:OK example.com,") || err != nil {
 			t.Errorf("%.20q: read %q, %v", name, read, err)
 		}
 	}

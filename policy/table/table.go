@@ -1,10 +1,12 @@
 // Package table is what postwhere's look-up tables say. Two faces offer them to
-// Postfix, over protocols of their own: socketmap and tcptable.
+// Postfix and Sendmail, over protocols of their own: socketmap and tcptable.
 //
-//	map        used as                 deliver        reject            defer           pass
-//	transport  transport_maps          host's route   error:5.1.1 text  retry:4.4.1 …   not found
-//	recipient  relay_recipient_maps    host's name    not found         temporary       not found
-//	alias      virtual_alias_maps      local@alias    not found         temporary       not found
+//	map            used as                 deliver        reject            defer           pass
+//	transport      transport_maps          host's route   error:5.1.1 text  retry:4.4.1 …   not found
+//	recipient      relay_recipient_maps    host's name    not found         temporary       not found
+//	alias          virtual_alias_maps      local@alias    not found         temporary       not found
+//	sendmail       Sendmail's rules        host's mailer  error: with 550   error: with 450 not found
+//	sendmail_door  the same, see sendmail  host's mailer  temporary         temporary       not found
 //
 // where alias is the host's pseudo-domain. The recipient map is asked at the door,
 // where a recipient of ours may be let in unsure: it is found then. A fault of postwhere's own is a
@@ -28,10 +30,12 @@ import (
 
 // The maps' names.
 const (
-	Transport = "transport"
-	Recipient = "recipient"
-	Domain    = "domain"
-	Alias     = "alias"
+	Transport    = "transport"
+	Recipient    = "recipient"
+	Domain       = "domain"
+	Alias        = "alias"
+	Sendmail     = "sendmail"      // Sendmail's names: letters, digits and underscores
+	SendmailDoor = "sendmail_door" // where a milter judges
 )
 
 // letIn is the recipient map's value of a recipient that is let in unsure. Postfix
@@ -39,12 +43,12 @@ const (
 const letIn = "unsure"
 
 // ErrUnknownMap says that there is no map of that name.
-var ErrUnknownMap = errors.New("unknown map, want transport, recipient, domain or alias")
+var ErrUnknownMap = errors.New("unknown map, want transport, recipient, domain, alias, sendmail or sendmail_door")
 
 // CheckMap returns ErrUnknownMap unless there is a map of that name.
 func CheckMap(name string) error {
 	switch name {
-	case Transport, Recipient, Domain, Alias:
+	case Transport, Recipient, Domain, Alias, Sendmail, SendmailDoor:
 		return nil
 	}
 	return fmt.Errorf("%w, got %.80q", ErrUnknownMap, name)
@@ -84,14 +88,15 @@ type Searcher interface {
 	Search(ctx context.Context, r policy.Request) (policy.Finding, error)
 }
 
-// Maps are the four maps. They may be used concurrently, and must not be changed
+// Maps are the maps. They may be used concurrently, and must not be changed
 // meanwhile.
 type Maps struct {
 	Searcher Searcher
 	// Ours tells whether a domain, as policy.NormalDomain returns it, is ours.
 	Ours func(name string) bool
-	// Wait is how long a look-up waits for the hosts, 0: as long as a search may
-	// take. The queue manager schedules nothing while it waits.
+	// Wait is how long a look-up of Postfix's waits for the hosts, 0: as long as a
+	// search may take. The queue manager schedules nothing while it waits.
+	// Sendmail, of which each session is a process, waits for the search.
 	Wait time.Duration
 	// Log takes postwhere's own faults; nil: slog.Default().
 	Log *slog.Logger
@@ -113,7 +118,7 @@ func (m *Maps) Lookup(ctx context.Context, q Query) (Result, error) {
 	if !strings.Contains(q.Key, "@") {
 		return Result{Status: NotFound}, nil
 	}
-	f, err := m.Searcher.Search(ctx, policy.Request{Recipient: q.Key, Face: q.Face, Wait: m.Wait, Door: q.Map == Recipient, Fresh: q.Map == Transport})
+	f, err := m.Searcher.Search(ctx, m.request(q))
 	if err != nil {
 		cmp.Or(m.Log, slog.Default()).Error("look-up failed", "face", q.Face, "map", q.Map, "key", q.Key, "error", err)
 		return Result{Temp, "internal error"}, nil
@@ -123,9 +128,27 @@ func (m *Maps) Lookup(ctx context.Context, q Query) (Result, error) {
 		return transport(f), nil
 	case Alias:
 		return alias(f), nil
+	case Sendmail, SendmailDoor:
+		return sendmail(f, q.Map == SendmailDoor), nil
 	default:
 		return recipient(f), nil
 	}
+}
+
+// request returns what is asked of the searcher.
+func (m *Maps) request(q Query) policy.Request {
+	r := policy.Request{Recipient: q.Key, Face: q.Face, Wait: m.Wait}
+	switch q.Map {
+	case Transport:
+		r.Fresh = true
+	case Recipient:
+		r.Door = true
+	case Sendmail:
+		r.Fresh, r.Wait = true, 0
+	case SendmailDoor:
+		r.Door, r.Wait = true, 0
+	}
+	return r
 }
 
 // domain says which domains are ours. Subdomains are not: ".example.com" is asked

@@ -34,7 +34,7 @@ func always(f policy.Finding) searcherFunc {
 func ours(name string) bool { return name == "example.com" || name == "xn--bcher-kva.example" }
 
 var (
-	host     = &policy.Host{Name: "mail1.example.net", Route: "smtp:[mail1.example.net]:25", AliasDomain: "mail1.invalid"}
+	host     = &policy.Host{Name: "mail1.example.net", Route: "smtp:[mail1.example.net]:25", Mailer: "esmtp:[mail1.example.net]", AliasDomain: "mail1.invalid"}
 	deliver  = policy.Finding{Verdict: policy.Deliver, Host: host}
 	reject   = policy.Finding{Verdict: policy.Reject, Reply: policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}}
 	later    = policy.Finding{Verdict: policy.Defer, Reply: policy.Reply{Code: 450, Enhanced: "4.4.1", Text: "no answer"}}
@@ -44,7 +44,7 @@ var (
 	harsh    = policy.Finding{Verdict: policy.Defer, Reply: reject.Reply} // a finding that must never be
 	nobody   = policy.Finding{Verdict: policy.Deliver}
 	nowhere  = policy.Finding{Verdict: policy.Deliver, Host: &policy.Host{}}
-	poisoned = policy.Finding{Verdict: policy.Deliver, Host: &policy.Host{Name: "a\nb", Route: "smtp:x\r\n", AliasDomain: "a\x00b"}}
+	poisoned = policy.Finding{Verdict: policy.Deliver, Host: &policy.Host{Name: "a\nb", Route: "smtp:x\r\n", Mailer: "esmtp:x\n", AliasDomain: "a\x00b"}}
 )
 
 const noValue = "the mailbox's host has no value for this map"
@@ -155,7 +155,7 @@ func TestDomain(t *testing.T) {
 
 func TestWhatIsNoAddressIsNotSearched(t *testing.T) {
 	m := &Maps{Searcher: nil, Ours: ours} // a search would panic
-	for _, name := range []string{Transport, Recipient, Alias} {
+	for _, name := range []string{Transport, Recipient, Alias, Sendmail, SendmailDoor} {
 		for _, key := range []string{"*", "", "anna", "example.com", ".example.com", "\x00", "\xff"} {
 			if got, err := m.Lookup(context.Background(), Query{Map: name, Key: key}); got != (Result{Status: NotFound}) || err != nil {
 				t.Errorf("%s, %q: %v, %v", name, key, got, err)
@@ -193,8 +193,8 @@ func TestRequestOfTheSearch(t *testing.T) {
 }
 
 // A bounce needs a fresh no; who is told so at the door can try again.
-func TestOnlyTheTransportMapWantsAFreshNo(t *testing.T) {
-	for name, want := range map[string]bool{Transport: true, Recipient: false, Alias: false} {
+func TestOnlyTheMapsOfDeliveryWantAFreshNo(t *testing.T) {
+	for name, want := range map[string]bool{Transport: true, Recipient: false, Alias: false, Sendmail: true, SendmailDoor: false} {
 		m := &Maps{Searcher: searcherFunc(func(_ context.Context, r policy.Request) (policy.Finding, error) {
 			if r.Fresh != want || r.Unquoted {
 				t.Errorf("%s: asked %+v", name, r)
@@ -240,7 +240,7 @@ func TestOwnFaultIsTemporary(t *testing.T) {
 		Ours: ours,
 		Log:  slog.New(slog.NewTextHandler(&log, nil)),
 	}
-	for _, name := range []string{Transport, Recipient, Alias} {
+	for _, name := range []string{Transport, Recipient, Alias, Sendmail, SendmailDoor} {
 		log.Reset()
 		got, err := m.Lookup(context.Background(), Query{Face: "tcp", Map: name, Key: "anna@example.com"})
 		if got != (Result{Temp, "internal error"}) || err != nil {
@@ -269,10 +269,10 @@ func TestResultIsSafe(t *testing.T) {
 			},
 		}
 		if rapid.Bool().Draw(t, "has host") {
-			f.Host = &policy.Host{Name: text.Draw(t, "name"), Route: text.Draw(t, "route"), AliasDomain: text.Draw(t, "alias")}
+			f.Host = &policy.Host{Name: text.Draw(t, "name"), Route: text.Draw(t, "route"), Mailer: text.Draw(t, "mailer"), AliasDomain: text.Draw(t, "alias")}
 		}
 		q := Query{
-			Map: rapid.SampledFrom([]string{Transport, Recipient, Alias, Domain}).Draw(t, "map"),
+			Map: rapid.SampledFrom([]string{Transport, Recipient, Alias, Domain, Sendmail, SendmailDoor}).Draw(t, "map"),
 			Key: rapid.String().Draw(t, "local") + "@example.com",
 		}
 		m := &Maps{Searcher: always(f), Ours: ours}
@@ -286,12 +286,12 @@ func TestResultIsSafe(t *testing.T) {
 		if q.Map == Domain {
 			return
 		}
-		refused := got.Status == NotFound && q.Map == Recipient || strings.HasPrefix(got.Text, "error:") && f.Verdict != policy.Deliver
+		refused := got.Status == NotFound && q.Map == Recipient || strings.HasPrefix(got.Text, "error:") && !strings.HasPrefix(got.Text, "error:4") && f.Verdict != policy.Deliver
 		foreign := f.Verdict == policy.Pass && !f.LetIn
 		if refused && f.Verdict != policy.Reject && !foreign {
 			t.Errorf("%v is refused: %v", f.Verdict, got)
 		}
-		if q.Map == Transport && got.Status == NotFound && !foreign {
+		if q.Map != Recipient && q.Map != Alias && got.Status == NotFound && !foreign {
 			t.Errorf("%v goes to the MX", f.Verdict)
 		}
 	})

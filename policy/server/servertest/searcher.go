@@ -39,7 +39,7 @@ func (s *Searcher) Search(_ context.Context, r policy.Request) (policy.Finding, 
 		f.Verdict, f.Reply = policy.Defer, policy.Reply{Code: 450, Enhanced: "4.4.1", Text: "Try again"}
 	default:
 		f.Verdict, f.Host = policy.Deliver, &policy.Host{
-			Name: "mail1", Route: "smtp:[192.0.2.1]:25", AliasDomain: "mail1.invalid",
+			Name: "mail1", Route: "smtp:[192.0.2.1]:25", Mailer: "esmtp:[192.0.2.1]", AliasDomain: "mail1.invalid",
 		}
 	}
 	return f, nil
