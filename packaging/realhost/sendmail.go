@@ -46,6 +46,9 @@ type SendmailConfig struct {
 	// FEATURE, INPUT_MAIL_FILTER, and at its end LOCAL_CONFIG and
 	// LOCAL_RULESETS.
 	MC string
+
+	// End is text for the end of sendmail.mc, behind the mailers.
+	End string
 }
 
 // sendmailDefaults are macros, as Debian has them where that tells from outside.
@@ -114,6 +117,19 @@ type sendmail struct {
 // 4 s and so on.
 func Sendmail(t testing.TB, cfg SendmailConfig) *Host {
 	t.Helper()
+	m := newSendmail(t, cfg)
+	h := newHost(cfg.Mailboxes)
+	h.Server, h.tell = m.Server, m.tell
+	h.tell(t, h.mailboxes())
+	m.guard(t)
+	m.Start(t)
+	return h
+}
+
+// newSendmail makes the directory of a Sendmail with all that it needs but the
+// tables. It is not started.
+func newSendmail(t testing.TB, cfg SendmailConfig) *sendmail {
+	t.Helper()
 	debian := needUnpacked(t, "sendmail-bin")
 	needBind(t)
 	s := newServer(t)
@@ -128,18 +144,19 @@ func Sendmail(t testing.TB, cfg SendmailConfig) *Host {
 	mkdir(t, filepath.Join(s.dir, "queue"), 0, 0, 0o700)
 	mkdir(t, filepath.Join(s.dir, "mail"), m.uid, m.gid, 0o700)
 	m.writeEtc(t)
+	s.inForeground(m.program("-bD"))
+	return m
+}
 
-	h := newHost(cfg.Mailboxes)
-	h.Server, h.tell = s, m.tell
-	h.tell(t, h.mailboxes())
-	s.inForeground(bound([]bind{{filepath.Join(s.dir, "etc"), "/etc"}}, debian.command(
-		debian.file("usr/libexec/sendmail/sendmail"), "-bD",
-		// There need not be a syslog. What would go there goes to the
-		// file by level 8 of category 89 (sm_syslog in its source).
-		"-D", s.logFile, "-d89.8")))
-	s.guard(t)
-	s.Start(t)
-	return h
+// program returns the command that runs Sendmail itself, with its /etc.
+func (m *sendmail) program(args ...string) []string {
+	return bound([]bind{{filepath.Join(m.dir, "etc"), "/etc"}}, m.debian.command(
+		append([]string{
+			m.debian.file("usr/libexec/sendmail/sendmail"),
+			// There need not be a syslog. What would go there goes to the
+			// file by level 8 of category 89 (sm_syslog in its source).
+			"-D", m.logFile, "-d89.8",
+		}, args...)...))
 }
 
 func (m *sendmail) writeEtc(t testing.TB) {
@@ -190,7 +207,7 @@ func (m *sendmail) mc(t testing.TB) string {
 	text.WriteString(sendmailFeatures)
 	fmt.Fprintf(text, "DAEMON_OPTIONS(`Name=MTA, Family=inet, Addr=%s, Port=%s')\n", host, port)
 	fmt.Fprintf(text, "LOCAL_DOMAIN(`%s')\n", m.cfg.Domains)
-	fmt.Fprintf(text, "%s\nMAILER(local)\nMAILER(smtp)\n", m.cfg.MC)
+	fmt.Fprintf(text, "%s\nMAILER(local)\nMAILER(smtp)\n%s", m.cfg.MC, m.cfg.End)
 	return text.String()
 }
 
