@@ -48,13 +48,23 @@ func slowly(takes time.Duration, took *atomic.Int64) Searcher {
 	})
 }
 
-// beginMessage says all that comes before a recipient, and reads the replies.
+// beginMessage says all that comes before a recipient, as Postfix does, and reads the
+// replies.
 func (m *mta) beginMessage(version uint32) {
+	m.t.Helper()
+	m.beginMessageAs("Postfix 3.7.11", version)
+}
+
+// beginMessageAs is beginMessage by an MTA that calls itself so, "" if it does not.
+func (m *mta) beginMessageAs(name string, version uint32) {
 	m.t.Helper()
 	if version < 6 {
 		m.negotiate(version, 0, oldProtocol)
 	} else {
 		m.negotiate(version, allActions, allProtocol)
+	}
+	if name != "" {
+		m.send(macros('C', "j", "mx.example", "v", name))
 	}
 	for _, f := range []string{frame('C', outside), frame('H', "x\x00"), frame('M', "<>\x00")} {
 		m.send(f)
@@ -64,7 +74,7 @@ func (m *mta) beginMessage(version uint32) {
 	}
 }
 
-// Sendmail waits 10 s for a reply, Postfix 30 s, from the last sign of life on.
+// Postfix waits 30 s for a reply, from the last sign of life on.
 func TestMTAIsKeptWaiting(t *testing.T) {
 	const takes = 4 * time.Minute
 	var took atomic.Int64
@@ -101,18 +111,26 @@ func TestQuickAnswerIsAllThatIsSaid(t *testing.T) {
 	})
 }
 
-// An MTA of an older version cannot be kept waiting: it is told 4xx in time.
-func TestOlderMTADoesNotWait(t *testing.T) {
-	var took atomic.Int64
-	overPipe(t, slowly(time.Minute, &took), func(t *testing.T, m *mta) {
-		m.beginMessage(2)
-		m.send(macros('R', "{rcpt_mailer}", "relay") + frame('R', "<anna@example.com>\x00"))
-		m.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-		m.wants("y450 4.4.1 Mailbox cannot be located now, try again later\x00")
-		if took := time.Duration(took.Load()); took != patience {
-			t.Errorf("it took %v", took)
-		}
-	})
+// An MTA of an older version cannot be kept waiting, nor may one that is not Postfix,
+// to which a sign of life is no reply: it is told 4xx in time.
+func TestOtherMTAsDoNotWait(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		version uint32
+	}{{"Postfix 2.5.0", 2}, {"8.17.1.9", 6}, {"", 6}, {"", 2}} {
+		var took atomic.Int64
+		overPipe(t, slowly(time.Minute, &took), func(t *testing.T, m *mta) {
+			m.beginMessageAs(row.name, row.version)
+			for range 2 {
+				m.send(macros('R', "{rcpt_mailer}", "relay") + frame('R', "<anna@example.com>\x00"))
+				m.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+				m.wants("y450 4.4.1 Mailbox cannot be located now, try again later\x00")
+				if took := time.Duration(took.Load()); took != patience {
+					t.Errorf("%q, version %d: it took %v", row.name, row.version, took)
+				}
+			}
+		})
+	}
 }
 
 // Nobody asks for an MTA that has left.

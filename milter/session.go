@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	gomilter "github.com/d--j/go-milter"
@@ -12,11 +13,11 @@ import (
 )
 
 const (
-	// progressEvery is how often an MTA is told that a search goes on. Sendmail
-	// waits 10 s for a reply (R in the T equate of INPUT_MAIL_FILTER), Postfix 30 s
-	// (milter_command_timeout), each from the last sign of life.
+	// progressEvery is how often Postfix is told that a search goes on. It waits 30
+	// s for a reply (milter_command_timeout), from the last sign of life.
 	progressEvery = 3 * time.Second
-	// patience is how long an MTA waits that cannot be told so.
+	// patience is how long an MTA waits that cannot be told so: Sendmail 10 s for the
+	// whole reply (R in the T equate of INPUT_MAIL_FILTER).
 	patience = 8 * time.Second
 	// progressVersion is the first version of the protocol in which it can be.
 	progressVersion = 6
@@ -32,6 +33,7 @@ type session struct {
 	gomilter.NoOpMilter // continues at all the rest
 	*face
 
+	waits  bool   // the MTA may be told to wait on
 	client string // address, "" if it has none
 	remote bool   // it has an address and a port
 	helo   string
@@ -67,8 +69,12 @@ func (s *session) Cleanup(gomilter.Modifier) {
 	s.cancel()
 }
 
-// Connect notes the client.
-func (s *session) Connect(_, _ string, port uint16, addr string, _ gomilter.Modifier) (*gomilter.Response, error) {
+// Connect notes the client, and whether the MTA may be told to wait on. The protocol
+// has that for the end of a message alone. Postfix takes it at any time
+// (src/milter/milter8.c); to Sendmail it is a bogus reply to a recipient, after which
+// it does without the filter (milter_send_command in its milter.c).
+func (s *session) Connect(_, _ string, port uint16, addr string, m gomilter.Modifier) (*gomilter.Response, error) {
+	s.waits = m.Version() >= progressVersion && strings.HasPrefix(m.Get(gomilter.MacroMTAVersion), "Postfix")
 	if net.ParseIP(addr) == nil { // unknown, or a socket's path
 		addr = ""
 	}
@@ -147,7 +153,7 @@ func (s *session) concernsUs(m gomilter.Modifier) bool {
 
 // search asks, and keeps the MTA waiting meanwhile.
 func (s *session) search(m gomilter.Modifier, r policy.Request) (policy.Finding, error) {
-	if m.Version() < progressVersion {
+	if !s.waits {
 		ctx, cancel := context.WithTimeout(s.ctx, patience)
 		defer cancel()
 		return s.searcher.Search(ctx, r)
