@@ -109,7 +109,7 @@ func (w *world) newHost(name string) (*policy.Host, error) {
 	at := newHostAddresses(h.Probe)
 	w.addresses[name] = at
 	return &policy.Host{
-		Name: name, Route: h.Route, AliasDomain: h.AliasDomain, Prober: p,
+		Name: name, Route: h.Route, Mailer: h.Mailer, AliasDomain: h.AliasDomain, Prober: p,
 		LastResort: h.LastResort, Names: namesIn(name, h), Addresses: at.has, Drained: w.isDrained(name),
 	}, nil
 }

@@ -16,7 +16,7 @@ import (
 func FuzzParse(f *testing.F) {
 	f.Add(one)
 	f.Add("[listen]\npolicy = ['inet:[::1]:1', 'unix:/run/p']\n[[listen.tcp_table]]\nlisten='inet:h:2'\nmap='alias'\n" + one)
-	f.Add("[[domain]]\nname = ['A.example', 'bücher.example']\nask_as = 'in.example'\nrecipient_delimiter = '+-'\n[host.'mx.example']\nroute = 'lmtp:unix:/run/x'\n")
+	f.Add("[[domain]]\nname = ['A.example', 'bücher.example']\nask_as = 'in.example'\nrecipient_delimiter = '+-'\n[host.'mx.example']\nroute = 'lmtp:unix:/run/x'\nmailer = 'relay:[mx.example]'\n")
 	f.Add(one + "[search]\ndeadline = 10\n[reply]\nreject = '550 5.1.1 No'\ndefer = '451 4.0.0 Later'\n[cache]\nno_expire='1ms'\n")
 	f.Add(one + "[host.mail1]\nprobe = 'lmtp:192.0.2.1'\nmethod = 2\nconnections = 50\n[probe]\nsender='a@b'\n")
 	f.Add("[domain]\nname = 5\n")

@@ -52,7 +52,7 @@ func TestDefaultOfEveryKey(t *testing.T) {
 		},
 		Domain: []Domain{{Name: Names{"example.com"}, Hosts: []string{"mail1"}}},
 		Host: map[string]*Host{"mail1": {
-			Probe: "smtp:inet:mail1:25", Route: "smtp:[mail1]:25", Method: probe.Auto, Connections: 5, AliasDomain: "mail1", TLSName: "mail1",
+			Probe: "smtp:inet:mail1:25", Route: "smtp:[mail1]:25", Mailer: "esmtp:[mail1]", Method: probe.Auto, Connections: 5, AliasDomain: "mail1", TLSName: "mail1",
 		}},
 		Search: Search{Deadline: seconds(20), PreferenceWait: Duration(250 * time.Millisecond), MapWait: seconds(1), MaxSearches: 10000},
 		Probe:  Probe{HeloName: ownName(), ConnectTimeout: seconds(5), ReplyTimeout: seconds(10)},
@@ -97,6 +97,7 @@ unsure = "defer"
 [host.mail1]
 probe  = "lmtp:inet:192.0.2.3"
 route  = "lmtp:unix:/run/lmtp"
+mailer = "cyrusv2:example.com"
 method = "rcpt"
 connections = 50
 control = "boss@example.com"
@@ -164,11 +165,11 @@ refresh = "1h"
 			{Name: Names{"mx.example"}},
 		},
 		Host: map[string]*Host{
-			"mail1":                  {Probe: "lmtp:inet:192.0.2.3", Route: "lmtp:unix:/run/lmtp", Method: probe.RCPT, Connections: 50, Control: "boss@example.com", AliasDomain: "one.internal", LastResort: true, TLSName: "192.0.2.3"},
-			"Mail2.example.net:2525": {Probe: "smtp:inet:Mail2.example.net:2525", Route: "moving:[Mail2.example.net]:2525", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "Mail2.example.net", TLSName: "Mail2.example.net"},
-			"192.0.2.1":              {Probe: "smtp:inet:192.0.2.1:25", Route: "moving:[192.0.2.1]:25", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "192.0.2.1", TLSName: "192.0.2.1"},
-			"[2001:db8::1]:26":       {Probe: "smtp:inet:[2001:db8::1]:26", Route: "moving:[2001:db8::1]:26", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "2001:db8::1", TLSName: "2001:db8::1"},
-			"mx1.example":            {Probe: "smtp:inet:mx1.example:25", Route: "moving:[mx1.example]:25", Method: probe.VRFY, Connections: 5, Control: "", AliasDomain: "mx1.example", TLSName: "mx1.example"},
+			"mail1":                  {Probe: "lmtp:inet:192.0.2.3", Route: "lmtp:unix:/run/lmtp", Mailer: "cyrusv2:example.com", Method: probe.RCPT, Connections: 50, Control: "boss@example.com", AliasDomain: "one.internal", LastResort: true, TLSName: "192.0.2.3"},
+			"Mail2.example.net:2525": {Probe: "smtp:inet:Mail2.example.net:2525", Route: "moving:[Mail2.example.net]:2525", Mailer: "esmtp2525:[Mail2.example.net]", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "Mail2.example.net", TLSName: "Mail2.example.net"},
+			"192.0.2.1":              {Probe: "smtp:inet:192.0.2.1:25", Route: "moving:[192.0.2.1]:25", Mailer: "esmtp:[192.0.2.1]", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "192.0.2.1", TLSName: "192.0.2.1"},
+			"[2001:db8::1]:26":       {Probe: "smtp:inet:[2001:db8::1]:26", Route: "moving:[2001:db8::1]:26", Mailer: "esmtp26:[IPv6:2001:db8::1]", Method: probe.Auto, Connections: 5, Control: "", AliasDomain: "2001:db8::1", TLSName: "2001:db8::1"},
+			"mx1.example":            {Probe: "smtp:inet:mx1.example:25", Route: "moving:[mx1.example]:25", Mailer: "esmtp:[mx1.example]", Method: probe.VRFY, Connections: 5, Control: "", AliasDomain: "mx1.example", TLSName: "mx1.example"},
 		},
 		Search: Search{seconds(240), 0, seconds(90), 1},
 		Probe:  Probe{"front.example.com", "probe@example.com", seconds(1), seconds(2)},
@@ -232,10 +233,10 @@ func TestHostOfMXHasItsSettings(t *testing.T) {
 	c := parse(t, "[[domain]]\nname = 'example.com'\n[host.'mx1.example.com']\nmethod = 'rcpt'\n")
 	known, err := c.HostOf("mx1.example.com")
 	same(t, err, nil)
-	same(t, known, Host{Probe: "smtp:inet:mx1.example.com:25", Route: "smtp:[mx1.example.com]:25", Method: probe.RCPT, Connections: 5, AliasDomain: "mx1.example.com", TLSName: "mx1.example.com"})
+	same(t, known, Host{Probe: "smtp:inet:mx1.example.com:25", Route: "smtp:[mx1.example.com]:25", Mailer: "esmtp:[mx1.example.com]", Method: probe.RCPT, Connections: 5, AliasDomain: "mx1.example.com", TLSName: "mx1.example.com"})
 	unknown, err := c.HostOf("mx2.example.com")
 	same(t, err, nil)
-	same(t, unknown, Host{Probe: "smtp:inet:mx2.example.com:25", Route: "smtp:[mx2.example.com]:25", Connections: 5, AliasDomain: "mx2.example.com", TLSName: "mx2.example.com"})
+	same(t, unknown, Host{Probe: "smtp:inet:mx2.example.com:25", Route: "smtp:[mx2.example.com]:25", Mailer: "esmtp:[mx2.example.com]", Connections: 5, AliasDomain: "mx2.example.com", TLSName: "mx2.example.com"})
 	if _, err := c.HostOf("mx 3"); err == nil {
 		t.Error("a host name with a blank was accepted")
 	}

@@ -22,6 +22,9 @@ type Host struct {
 	Probe string `toml:"probe"`
 	// Route is the transport(5) value. Default smtp:[NAME]:PORT.
 	Route string `toml:"route"`
+	// Mailer is Sendmail's mailer:host. Default esmtp:[NAME], or esmtpPORT:[NAME],
+	// by Route; none if Route leads where that cannot.
+	Mailer string `toml:"mailer"`
 	// Method is auto (default), vrfy, rcpt or minger.
 	Method probe.Method `toml:"method"`
 	// VRFY252 is what a 252 to VRFY means: auto (default: yes if it repeats the
@@ -141,6 +144,9 @@ func (h *Host) complete(dir, transport, name string) error {
 		if _, err := netip.ParseAddr(h.BindAddress); err != nil {
 			return fmt.Errorf("bind_address %q: want an IP address of this machine", h.BindAddress)
 		}
+	}
+	if err := h.completeMailer(host); err != nil {
+		return err
 	}
 	return h.completeSecurity(dir, endpoint)
 }
