@@ -119,7 +119,7 @@ func rootCommand(io streams) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringVarP(&c.file, "config", "c", config.DefaultFile, "configuration `FILE`")
 	root.AddCommand(
-		serveCommand(c), queryCommand(c), checkCommand(c), postfixCommand(c),
+		serveCommand(c), queryCommand(c), checkCommand(c), postfixCommand(c), sendmailCommand(c),
 		hostsCommand(c), drainCommand(c), undrainCommand(c),
 		demoCommand(c), versionCommand(c), completionCommand(root),
 	)
