@@ -18,6 +18,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -29,16 +30,20 @@ import (
 // concurrently, and do no I/O.
 type Cache struct {
 	clock
-	life    Lifetimes
+	limits  atomic.Pointer[limits]
 	seed    maphash.Seed
 	names   *words // hosts and domains: as many as the configuration has
 	methods *words // of asking: those that we have
 	codes   *words // enhanced codes, which the hosts choose: so few
 	shards  []shard
 	split   uint // bits of a hash that choose the shard
+	watched atomic.Pointer[Changes]
+}
 
-	// Half of what a shard may hold of each kind.
-	halfOwners, halfStrangers int
+// limits are what Adjust may change.
+type limits struct {
+	Lifetimes
+	owners, strangers int // of a shard
 }
 
 var _ policy.Memory = (*Cache)(nil)
@@ -49,7 +54,8 @@ type shard struct {
 	mu        sync.Mutex
 	owners    *simplelru.LRU[uint64, owner]
 	strangers *simplelru.LRU[uint64, stranger]
-	_         [40]byte // a cache line each: locks do not slow down their neighbours
+	quiet     bool     // nobody is told of owners who go
+	_         [32]byte // a cache line each: locks do not slow down their neighbours
 }
 
 // Shards are for the sake of what goes through all entries: it holds one lock at
@@ -70,7 +76,6 @@ const (
 func New(opt Options) (*Cache, error) {
 	c := &Cache{
 		clock:   clock{born: time.Now()},
-		life:    opt.Lifetimes,
 		seed:    maphash.MakeSeed(),
 		names:   newWords(maxNames),
 		methods: newWords(maxWords),
@@ -81,18 +86,61 @@ func New(opt Options) (*Cache, error) {
 	n := max(min(many/fullShard, few/smallShard, maxShards), 1)
 	c.split = uint(bits.Len(uint(n)) - 1)
 	c.shards = make([]shard, 1<<c.split)
-	c.halfOwners, c.halfStrangers = opt.Owners>>c.split/2, opt.Strangers>>c.split/2
+	c.limits.Store(c.limitsOf(opt))
+	gone := func(s *shard) func(uint64, owner) {
+		return func(_ uint64, o owner) {
+			if !s.quiet {
+				c.note(&o.name)
+			}
+		}
+	}
 	for i := range c.shards {
 		s := &c.shards[i]
 		var err error
-		if s.owners, err = simplelru.NewLRU[uint64, owner](opt.Owners>>c.split, nil); err != nil {
+		if s.owners, err = simplelru.NewLRU(c.limits.Load().owners, gone(s)); err != nil {
 			return nil, fmt.Errorf("cache: owners: %d entries: %w", opt.Owners, err)
 		}
-		if s.strangers, err = simplelru.NewLRU[uint64, stranger](opt.Strangers>>c.split, nil); err != nil {
+		if s.strangers, err = simplelru.NewLRU[uint64, stranger](c.limits.Load().strangers, nil); err != nil {
 			return nil, fmt.Errorf("cache: strangers: %d entries: %w", opt.Strangers, err)
 		}
 	}
 	return c, nil
+}
+
+// limitsOf returns what a shard is held to. With more shards than entries, which
+// Adjust may come to, one may hold one entry.
+func (c *Cache) limitsOf(opt Options) *limits {
+	of := func(n int) int {
+		if n > 0 {
+			return max(n>>c.split, 1)
+		}
+		return n
+	}
+	return &limits{Lifetimes: opt.Lifetimes, owners: of(opt.Owners), strangers: of(opt.Strangers)}
+}
+
+// Adjust gives the cache other bounds and lifetimes. The owners stay, as far as
+// there is room for them; strangers are forgotten, since their times were counted
+// by the old lifetimes: no Keep may be under way. The error names the option that
+// it cannot have; then nothing has changed.
+func (c *Cache) Adjust(opt Options) error {
+	switch {
+	case opt.Owners < 1:
+		return fmt.Errorf("cache: owners: %d entries: want 1 or more", opt.Owners)
+	case opt.Strangers < 1:
+		return fmt.Errorf("cache: strangers: %d entries: want 1 or more", opt.Strangers)
+	}
+	l := c.limitsOf(opt)
+	c.limits.Store(l)
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.strangers.Purge()
+		s.strangers.Resize(l.strangers)
+		s.owners.Resize(l.owners)
+		s.mu.Unlock()
+	}
+	return nil
 }
 
 // shard returns the shard of an address, by the hash of its folded spelling.
@@ -112,18 +160,18 @@ func (c *Cache) Recall(a policy.Address) policy.Memo {
 func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.Memo) {
 	var room [keyRoom]byte
 	folded, spelled := c.keys(a, room[:0])
-	s := c.shard(folded)
+	s, l := c.shard(folded), c.limits.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := use(s.owners, folded.hash, c.halfOwners); ok && c.is(&o.name, folded) {
-		if age := m.since(o.asked); age < shortened(c.life.Expire, folded.hash) {
+	if o, ok := use(s.owners, folded.hash, l.owners); ok && c.is(&o.name, folded) {
+		if age := m.since(o.asked); age < shortened(l.Expire, folded.hash) {
 			memo.Owner = c.answer(&o, now.Add(-age))
-			memo.Stale = age >= shortened(c.life.Refresh, folded.hash) && !o.isHeld(m)
+			memo.Stale = age >= shortened(l.Refresh, folded.hash) && !o.isHeld(m)
 		} else {
 			s.owners.Remove(folded.hash)
 		}
 	}
-	if st, ok := use(s.strangers, spelled.hash, c.halfStrangers); ok && c.is(&st.name, spelled) {
+	if st, ok := use(s.strangers, spelled.hash, l.strangers); ok && c.is(&st.name, spelled) {
 		if !m.before(st.until) {
 			st = c.prune(s, spelled.hash, st, m)
 		}
@@ -136,8 +184,8 @@ func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.M
 // That takes three more entries out of main memory, so it is left undone as long
 // as there is half of the room to spare: most caches are never filled, and one
 // that is has had half of its time to learn the order.
-func use[V any](l *simplelru.LRU[uint64, V], hash uint64, half int) (V, bool) {
-	if l.Len() < half {
+func use[V any](l *simplelru.LRU[uint64, V], hash uint64, limit int) (V, bool) {
+	if l.Len() < limit/2 {
 		return l.Peek(hash)
 	}
 	return l.Get(hash)
@@ -150,7 +198,7 @@ func use[V any](l *simplelru.LRU[uint64, V], hash uint64, half int) (V, bool) {
 // is kept in milliseconds, up to a minute.
 func (c *Cache) Own(a policy.Address, yes policy.Answer) {
 	now := time.Now()
-	if yes.Says != policy.Yes || ageOf(yes.At, now) >= c.life.Expire {
+	if yes.Says != policy.Yes || ageOf(yes.At, now) >= c.limits.Load().Expire {
 		return
 	}
 	var room [keyRoom]byte
@@ -161,7 +209,11 @@ func (c *Cache) Own(a policy.Address, yes policy.Answer) {
 	defer s.mu.Unlock()
 	c.dropStranger(s, spelled)
 	if ok {
+		if old, known := s.owners.Peek(folded.hash); known && !c.is(&old.name, folded) {
+			c.note(&old.name)
+		}
 		s.owners.Add(folded.hash, o)
+		c.note(&o.name)
 	} else {
 		c.dropOwner(s, folded)
 	}
@@ -177,7 +229,7 @@ func (c *Cache) Postpone(a policy.Address) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o, ok := s.owners.Peek(folded.hash); ok && c.is(&o.name, folded) {
-		o.hold(now, shortened(c.life.Unsure, folded.hash))
+		o.hold(now, shortened(c.limits.Load().Unsure, folded.hash))
 		s.owners.Add(folded.hash, o)
 	}
 }

@@ -28,7 +28,7 @@ type key struct {
 // local parts are appended to room.
 func (c *Cache) keys(a policy.Address, room []byte) (folded, spelled key) {
 	local, domain := a.Local(), a.Domain()
-	ofDomain := bits.RotateLeft64(maphash.String(c.seed, domain), 32)
+	ofDomain := c.hashOf(domain)
 	room = appendFolded(room, local)
 	folded = key{hash: maphash.Bytes(c.seed, room) ^ ofDomain, local: room, domain: domain}
 	if string(room) == local {
@@ -36,6 +36,17 @@ func (c *Cache) keys(a policy.Address, room []byte) (folded, spelled key) {
 	}
 	room = append(room, local...)[len(room):]
 	return folded, key{hash: maphash.Bytes(c.seed, room) ^ ofDomain, local: room, domain: domain}
+}
+
+// namedKey returns the key of an owner. The local part is appended to room.
+func (c *Cache) namedKey(n Name, room []byte) key {
+	room = appendFolded(room, n.Local)
+	return key{hash: maphash.Bytes(c.seed, room) ^ c.hashOf(n.Domain), local: room, domain: n.Domain}
+}
+
+// hashOf returns a domain's part of a hash.
+func (c *Cache) hashOf(domain string) uint64 {
+	return bits.RotateLeft64(maphash.String(c.seed, domain), 32)
 }
 
 // appendFolded appends s as strings.ToLower has it, without making a string.
@@ -81,6 +92,14 @@ func (c *Cache) newName(k key) (n name, ok bool) {
 		n.n = uint8(copy(n.local[:], k.local))
 	}
 	return n, true
+}
+
+// text returns the local part of a name.
+func (n *name) text() string {
+	if n.long != nil {
+		return *n.long
+	}
+	return string(n.local[:n.n])
 }
 
 // is tells whether a name is that of a key.

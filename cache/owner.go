@@ -32,7 +32,7 @@ const maxEnhanced = 9
 func (c *Cache) newOwner(k key, yes policy.Answer, now time.Time) (o owner, ok bool) {
 	at := yes.At
 	if ageOf(at, now) < 0 {
-		at = now.Add(-c.life.Refresh)
+		at = now.Add(-c.limits.Load().Refresh)
 	}
 	if o.name, ok = c.newName(k); !ok {
 		return owner{}, false
@@ -79,9 +79,12 @@ func (o *owner) isHeld(now moment) bool {
 	return time.Duration(now.mono-o.asked.mono).Milliseconds() < int64(o.held)
 }
 
-// dropOwner forgets the owner. The shard is locked.
+// dropOwner forgets the owner. The shard is locked. Who watches hears of one that
+// is not known, too: he may be known outside.
 func (c *Cache) dropOwner(s *shard, k key) {
 	if o, ok := s.owners.Peek(k.hash); ok && c.is(&o.name, k) {
 		s.owners.Remove(k.hash)
+	} else if w := c.watched.Load(); w != nil {
+		w.add(Name{string(k.local), k.domain})
 	}
 }

@@ -23,9 +23,9 @@ type stranger struct {
 func (c *Cache) lifetime(says policy.Says, hash uint64) time.Duration {
 	switch says {
 	case policy.No:
-		return shortened(c.life.No, hash)
+		return shortened(c.limits.Load().No, hash)
 	case policy.Unsure:
-		return shortened(c.life.Unsure, hash)
+		return shortened(c.limits.Load().Unsure, hash)
 	}
 	return 0
 }

@@ -1,0 +1,109 @@
+package cache
+
+import (
+	"iter"
+	"time"
+
+	"postwhere/policy"
+)
+
+// Entry is an owner as he is kept outside of this process.
+type Entry struct {
+	Name
+	// Owner is the yes, as Recall returns it. Its At is the wall clock's.
+	Owner policy.Answer
+}
+
+// Owners goes through the living owners, those first that were not asked for the
+// longest, but one shard after the other. It locks one for the time that it takes
+// to copy it, some megabytes, and none while the caller has an Entry.
+func (c *Cache) Owners() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for i := range c.shards {
+			s := &c.shards[i]
+			s.mu.Lock()
+			owners := s.owners.Values()
+			s.mu.Unlock()
+			now := time.Now()
+			for j := range owners {
+				if e, ok := c.entry(&owners[j], now); ok && !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Look returns the living owner of this name, and is no use of him: he is pushed
+// out no later for it.
+func (c *Cache) Look(n Name) (e Entry, ok bool) {
+	var room [keyRoom]byte
+	k := c.namedKey(n, room[:0])
+	s := c.shard(k)
+	s.mu.Lock()
+	o, ok := s.owners.Peek(k.hash)
+	s.mu.Unlock()
+	if !ok || !c.is(&o.name, k) {
+		return Entry{}, false
+	}
+	return c.entry(&o, time.Now())
+}
+
+// entry returns an owner as he is kept outside; false if he has outlived his time.
+func (c *Cache) entry(o *owner, now time.Time) (e Entry, ok bool) {
+	age := c.moment(now).since(o.asked)
+	if age >= c.limits.Load().Expire {
+		return Entry{}, false
+	}
+	e.Name = Name{o.name.text(), c.names.word(o.name.domain)}
+	e.Owner = c.answer(o, now.Round(0).Add(-age))
+	return e, true
+}
+
+// Restore remembers an owner as he was kept outside, unless more is known: a later
+// yes, or a change that a watcher has yet to see. One who is too old, or of a time
+// to come, is not remembered: the clock was set back, and his age is unknown. No
+// watcher sees what Restore does. It returns whether another was pushed out for it.
+func (c *Cache) Restore(e Entry) (pushedOut bool) {
+	now := time.Now()
+	age := ageOf(e.Owner.At, now)
+	if e.Owner.Says != policy.Yes || age < 0 || e.Owner.At.After(now) || age >= c.limits.Load().Expire {
+		return false
+	}
+	var room [keyRoom]byte
+	k := c.namedKey(e.Name, room[:0])
+	o, ok := c.newOwner(k, e.Owner, now)
+	if !ok {
+		return false
+	}
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := c.watched.Load(); w != nil && w.has(e.Name) {
+		return false
+	}
+	if known, ok := s.owners.Peek(k.hash); ok && known.asked.wall >= o.asked.wall {
+		return false
+	}
+	s.quiet = true
+	defer func() { s.quiet = false }()
+	return s.owners.Add(k.hash, o)
+}
+
+// Withdraw forgets an owner as Restore remembers one: one who was forgotten at a
+// time, unless more is known since.
+func (c *Cache) Withdraw(n Name, at time.Time) {
+	var room [keyRoom]byte
+	k := c.namedKey(n, room[:0])
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := c.watched.Load(); w != nil && w.has(n) {
+		return
+	}
+	if o, ok := s.owners.Peek(k.hash); ok && c.is(&o.name, k) && o.asked.wall <= at.UnixNano() {
+		s.quiet = true
+		s.owners.Remove(k.hash)
+		s.quiet = false
+	}
+}
