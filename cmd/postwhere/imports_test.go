@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"policy/tcptable":          {"policy", "policy/server", "policy/table"},
 	"milter":                   {"policy", "policy/server"},
 	"cache":                    {"policy"},
+	"cache/disk":               {"policy", "cache"},
 	"probe":                    {"policy"},
 	"cmd/postwhere/config":     {"policy", "probe", "cache"},
 	"cmd/postwhere/demo":       {},

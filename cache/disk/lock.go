@@ -1,0 +1,90 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// How long another process is waited for that has the file: it may be about to end.
+const (
+	lockWait = time.Second
+	lockTry  = 50 * time.Millisecond
+)
+
+// errLocked: another process has the file.
+var errLocked = errors.New("another postwhere has this file")
+
+// lockFile opens a file, and makes it if there is none, so that no other process
+// has it until it is closed.
+func lockFile(path string) (*os.File, error) {
+	for end := time.Now().Add(lockWait); ; time.Sleep(lockTry) {
+		// Not blocking: it may be a pipe.
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		ours, err := f.Stat()
+		switch {
+		case err != nil:
+		case !ours.Mode().IsRegular():
+			err = fmt.Errorf("%s is no regular file", path)
+		default:
+			err = lock(f)
+		}
+		if err == nil {
+			// Whoever had it may have put another in its place (Rewrite).
+			there, gone := os.Stat(path)
+			if gone == nil && os.SameFile(there, ours) {
+				return f, nil
+			}
+			err = errLocked
+		}
+		_ = f.Close()
+		if !errors.Is(err, errLocked) || time.Now().After(end) {
+			return nil, err
+		}
+	}
+}
+
+// lock takes the lock of an open file, which ends when it is closed, also by the
+// end of the process.
+func lock(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor is small
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
+}
+
+// setAside gives a file that is not to be believed another name, by which somebody
+// may want to look at it. The one that was set aside before is removed.
+func setAside(path string, now time.Time) (to string, err error) {
+	before, _ := filepath.Glob(globQuote(path) + ".bad-*")
+	to = path + ".bad-" + now.UTC().Format("20060102T150405Z")
+	if err := os.Rename(path, to); err != nil {
+		return "", err
+	}
+	for _, old := range before {
+		if old != to {
+			_ = os.Remove(old)
+		}
+	}
+	return to, nil
+}
+
+// globQuote returns a pattern that matches a path and nothing else.
+func globQuote(path string) string {
+	var quoted []byte
+	for i := range len(path) {
+		switch path[i] {
+		case '*', '?', '[', '\\':
+			quoted = append(quoted, '\\')
+		}
+		quoted = append(quoted, path[i])
+	}
+	return string(quoted)
+}
