@@ -24,6 +24,9 @@ var methods = []string{"auto", "vrfy", "rcpt", "minger"}
 // String returns the method's name in the configuration.
 func (m Method) String() string { return methods[m] }
 
+// MarshalText returns the name that String returns.
+func (m Method) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
 // UnmarshalText reads the name that String returns.
 func (m *Method) UnmarshalText(text []byte) error {
 	i := slices.Index(methods, string(text))

@@ -62,12 +62,16 @@ func NewMinger(cfg Config, secret string) (*MingerProber, error) {
 			return nil, fmt.Errorf("host %s: control %s: %w", cfg.Name, cfg.Control, err)
 		}
 	}
-	return &MingerProber{
+	p := &MingerProber{
 		cfg: cfg, secret: secret,
 		slots:   make(chan struct{}, min(max(cfg.Connections, 1), 1000)),
 		closing: make(chan struct{}),
 		rate:    cfg.limiter(),
-	}, nil
+	}
+	if cfg.Known.Version == knowledgeVersion {
+		p.calibrations.restore(cfg.Known.Calibrations, time.Now())
+	}
+	return p, nil
 }
 
 // errMingerClosed: the question came when the prober was closed.

@@ -41,6 +41,7 @@ type Config struct {
 	ConnectTimeout time.Duration // for the connection
 	ReplyTimeout   time.Duration // for greeting and EHLO together, and for each reply
 	Log            *slog.Logger
+	Known          Knowledge // what was learnt of this host before; zero: nothing
 	// Drained tells whether the host is out of the asking: no question is put and no
 	// connection opened. It is called concurrently. nil: it is not.
 	Drained func() bool
@@ -82,6 +83,7 @@ func New(cfg Config) (*Prober, error) {
 		cfg.dial = cfg.dialer()
 	}
 	p := &Prober{cfg: cfg, rate: cfg.limiter()}
+	p.remember(cfg.Known)
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
 		Constructor: p.connect,
 		Destructor:  p.leave,                                   // in a goroutine of the pool's
