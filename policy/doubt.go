@@ -58,3 +58,28 @@ func (d *doubts) has(a Address) bool {
 	delete(d.since, a.Key())
 	return false
 }
+
+// all returns since when each mailbox is in doubt.
+func (d *doubts) all() map[string]time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make(map[string]time.Time)
+	for key, since := range d.since {
+		if time.Since(since) < doubtTime {
+			all[key] = since.Round(0)
+		}
+	}
+	return all
+}
+
+// restore takes over what all has returned, before a restart say. If the clock was
+// set back since, a doubt begins anew.
+func (d *doubts) restore(all map[string]time.Time) {
+	now := time.Now()
+	d.since = make(map[string]time.Time)
+	for key, since := range all {
+		if age := now.Sub(since); age < doubtTime && len(d.since) < maxDoubts {
+			d.since[key] = now.Add(-max(age, 0))
+		}
+	}
+}

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +42,32 @@ func TestDirectoryThatIsEmptyForAMomentAtTheRefreshDoesNotRefuse(t *testing.T) {
 		mail1.has("anna@example.com")
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+	})
+}
+
+// A doubt goes on where it was when the program starts again, and begins anew if
+// the clock was set back.
+func TestDoubtIsHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mail1, _ := grownStale(t)
+		mail1.has()
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		synctest.Wait()
+		time.Sleep(doubtTime / 2)
+		all := s.Doubts()
+		all["late@example.com"] = time.Now().Add(time.Hour)
+		all["early@example.com"] = time.Now().Add(-doubtTime)
+		next := NewSearcher(nil, nil, Options{Doubts: all})
+		defer next.Close(t.Context())
+		for _, after := range []struct {
+			time.Duration
+			doubted []string
+		}{{0, []string{"anna@example.com", "late@example.com"}}, {doubtTime / 2, []string{"late@example.com"}}, {doubtTime / 2, nil}} {
+			time.Sleep(after.Duration)
+			if got := slices.Sorted(maps.Keys(next.Doubts())); !slices.Equal(got, after.doubted) {
+				t.Errorf("got %v, want %v", got, after.doubted)
+			}
+		}
 	})
 }
 

@@ -31,6 +31,8 @@ type Options struct {
 	Observe func(r Request, f Finding, err error, took time.Duration)
 	// Log takes what concerns the program and no recipient.
 	Log *slog.Logger
+	// Doubts are those of the Searcher before this one; see Searcher.Doubts.
+	Doubts map[string]time.Time
 	// Base is the context whose values the probers see; nil: context.Background().
 	Base context.Context
 }
@@ -65,6 +67,7 @@ func NewSearcher(domains []*Domain, memory Memory, opt Options) *Searcher {
 		}
 	}
 	s.idle = sync.NewCond(&s.mu)
+	s.doubts.restore(opt.Doubts)
 	if opt.Base == nil {
 		opt.Base = context.Background()
 	}
@@ -77,6 +80,11 @@ func (s *Searcher) Ours(name string) bool {
 	n, err := NormalDomain(name)
 	return err == nil && s.domains[n] != nil
 }
+
+// Doubts returns the mailboxes, by Address.Key, that were known until a moment ago,
+// and since when they are denied: they are not refused yet, also by the next Searcher
+// if it has them in its Options.
+func (s *Searcher) Doubts() map[string]time.Time { return s.doubts.all() }
 
 // Search returns the verdict about a recipient. What memory knows is answered
 // without I/O. Else Search waits for the hosts, as long as the request's Wait,
