@@ -156,9 +156,11 @@ func (k *Keeper) run() {
 
 // step does what there is to do, and tells the log once if it cannot be done.
 func (k *Keeper) step(now time.Time) {
+	done := func() { close(k.loaded) }
+	defer k.read.Do(done)
 	err := k.have()
-	k.read.Do(func() { close(k.loaded) })
 	if err == nil {
+		k.read.Do(done) // nobody waits for what is written
 		err = k.write(now)
 	}
 	k.mu.Lock()
