@@ -93,7 +93,7 @@ func deadWorld(b *testing.B, addrs []string, dead string) *world {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := newWorld(b.Context(), cfg, memory, nil, slog.New(slog.DiscardHandler))
+	w, err := newWorld(b.Context(), cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func benchWorld(b *testing.B, addrs []string, connections int) *world {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := newWorld(b.Context(), cfg, memory, nil, slog.New(slog.DiscardHandler))
+	w, err := newWorld(b.Context(), cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

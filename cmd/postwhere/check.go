@@ -62,7 +62,7 @@ func (k *checkup) run(ctx context.Context) error {
 	if err != nil {
 		return exit{exitConfig, err}
 	}
-	w, err := newWorld(ctx, k.cfg, memory, nil, slog.New(slog.DiscardHandler))
+	w, err := newWorld(ctx, k.cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return exit{exitConfig, err}
 	}

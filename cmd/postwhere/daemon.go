@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postwhere/cache"
+	"postwhere/cache/disk"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 )
@@ -26,6 +27,7 @@ type daemon struct {
 	log     *slog.Logger
 	memory  *cache.Cache
 	bound   config.Cache // what memory was made for
+	keeper  *disk.Keeper // of memory over a restart; nil: there is none
 	doors   map[doorKey]*door
 	leaving sync.WaitGroup // worlds and listeners that end, and listeners that serve
 	ctx     context.Context
@@ -63,13 +65,6 @@ func (d *daemon) enter() *world {
 	return d.world
 }
 
-// memoryOfTheDay returns the memory, also while a reload is under way.
-func (d *daemon) memoryOfTheDay() *cache.Cache {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.memory
-}
-
 // is tells whether w is the world of the day.
 func (d *daemon) is(w *world) bool {
 	d.mu.RLock()
@@ -100,16 +95,22 @@ func (d *daemon) traceHeader() string {
 
 // adopt makes cfg what the daemon runs by: first everything that can fail, then
 // the change. On an error everything is as it was.
-func (d *daemon) adopt(cfg *config.Config) error {
-	memory, bound := d.memory, d.bound
-	if memory == nil || bound != cfg.Cache {
-		var err error
-		if memory, err = cache.New(cfg.Cache.Options()); err != nil {
+func (d *daemon) adopt(cfg *config.Config) (err error) {
+	var before past
+	if d.world != nil {
+		before.doubts = d.world.searcher.Doubts()
+	} else {
+		if d.memory, err = cache.New(cfg.Cache.Options()); err != nil {
 			return err
 		}
-		bound = cfg.Cache
+		d.bound, before = cfg.Cache, d.remember(cfg)
+		defer func() {
+			if err != nil {
+				d.forgo()
+			}
+		}()
 	}
-	w, err := newWorld(context.Background(), cfg, memory, d.observe, d.log)
+	w, err := newWorld(context.Background(), cfg, d.memory, before, d.observe, d.log)
 	if err != nil {
 		return err
 	}
@@ -125,11 +126,15 @@ func (d *daemon) adopt(cfg *config.Config) error {
 		old.memory.takeBack()
 		d.tellWhatWaits(old.cfg, cfg)
 	}
-	memory.ForgetStrangers()
 	w.drained = &d.drained
+	d.memory.ForgetStrangers()
+	d.adjustMemory(cfg)
 	d.mu.Lock()
-	d.memory, d.bound, d.world = memory, bound, w
+	d.world = w
 	d.mu.Unlock()
+	if d.keeper != nil {
+		d.keeper.TakeNotes(d.notes)
+	}
 	w.start()
 	d.switchDoors(cfg, opened)
 	if old != nil {
@@ -144,9 +149,6 @@ func (d *daemon) adopt(cfg *config.Config) error {
 
 // tellWhatWaits says what of a changed configuration is not as one might think.
 func (d *daemon) tellWhatWaits(old, now *config.Config) {
-	if old.Cache != now.Cache {
-		d.log.Warn("[cache] has changed: memory begins anew, empty")
-	}
 	if old.Limits != now.Limits {
 		d.log.Warn("[limits] has changed: listeners that are open keep the old ones until the daemon starts again")
 	}
@@ -174,6 +176,7 @@ func (d *daemon) shutdown(ctx context.Context) error {
 		d.world.close(ctx)
 	}
 	d.leaving.Wait()
+	d.forgo()
 	d.cutOff()
 	return errors.Join(failed...)
 }

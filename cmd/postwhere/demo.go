@@ -95,6 +95,7 @@ socketmap = ["inet:127.0.0.1:0"]
 control   = ["unix:%s/control"]
 
 [cache]
+file = ""
 unsure_expire = "%dms"
 
 [[domain]]

@@ -103,7 +103,7 @@ func TestListenSaysWhyItCannot(t *testing.T) {
 // All that was opened is closed again when one cannot be.
 func TestListenersAreOpenedAllOrNone(t *testing.T) {
 	dir := t.TempDir()
-	cfg, err := config.Parse("test.toml", `
+	cfg := parse(t, `
 [listen]
 policy    = ["unix:`+dir+`/policy"]
 milter    = []
@@ -113,9 +113,6 @@ control   = ["unix:`+dir+`/none/control"]
 name  = "example.com"
 hosts = ["mail1"]
 `)
-	if err != nil {
-		t.Fatal(err)
-	}
 	d := newDaemon(newMaillog(testWriter{t}))
 	if err := d.adopt(cfg); err == nil || !strings.HasPrefix(err.Error(), "listen.control unix:"+dir+"/none/control: there is no directory") {
 		t.Errorf("got %v", err)

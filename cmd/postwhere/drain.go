@@ -60,7 +60,7 @@ func (d *daemon) drain(names []string, drained bool) ([]drainage, error) {
 	if len(changed) > 0 {
 		// What the host said before stands beside no new answer, and when it is back it
 		// is asked at once.
-		d.memoryOfTheDay().ForgetStrangers()
+		d.memory.ForgetStrangers()
 	}
 	var all []drainage
 	for _, name := range names {

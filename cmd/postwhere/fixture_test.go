@@ -15,14 +15,25 @@ import (
 	"postwhere/policy"
 )
 
-// startDaemon runs a daemon by a configuration until the test ends, and records
-// what it decides.
-func startDaemon(t *testing.T, text string) (*daemon, *recorder) {
+// parse reads a configuration. Memory is kept only in a file that it names: what a
+// daemon of this machine keeps is not the tests'.
+func parse(t *testing.T, text string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test.toml", text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if cfg.Cache.File == config.DefaultCacheFile {
+		cfg.Cache.File = ""
+	}
+	return cfg
+}
+
+// startDaemon runs a daemon by a configuration until the test ends, and records
+// what it decides.
+func startDaemon(t *testing.T, text string) (*daemon, *recorder) {
+	t.Helper()
+	cfg := parse(t, text)
 	r := &recorder{}
 	d := newDaemon(newMaillog(io.MultiWriter(testWriter{t}, r)))
 	log := d.observe

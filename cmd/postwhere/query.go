@@ -185,7 +185,7 @@ func (q *query) newLocal(ctx context.Context) (*world, error) {
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}
-	w, err := newWorld(ctx, q.cfg, memory, nil, slog.New(slog.DiscardHandler))
+	w, err := newWorld(ctx, q.cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}

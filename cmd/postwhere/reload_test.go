@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 )
 
@@ -37,10 +36,7 @@ hosts = [%s]
 // reloads has a daemon run by another configuration.
 func reloads(t *testing.T, d *daemon, text string) {
 	t.Helper()
-	cfg, err := config.Parse("test.toml", text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := parse(t, text)
 	if err := d.adopt(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -115,17 +111,12 @@ func TestReloadKeepsOwnersAndForgetsStrangers(t *testing.T) {
 	}
 }
 
-// What memory is made for has changed, so it begins anew: empty, and with what
-// the file says now.
-func TestReloadWithOtherBoundsBeginsMemoryAnew(t *testing.T) {
+func TestReloadWithOtherBoundsKeepsOwners(t *testing.T) {
 	mail1 := startOddHost(t, having("anna@example.com"))
-	d, r := startDaemon(t, siteText(mail1))
+	d, _ := startDaemon(t, siteText(mail1))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
-	reloads(t, d, siteText(mail1)+"[cache]\nno_expire = \"1m\"\n")
-	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
-	if !r.logged("memory begins anew") {
-		t.Error("the log does not say so")
-	}
+	reloads(t, d, siteText(mail1)+"[cache]\nowners = 5000\nno_expire = \"1m\"\n")
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 }
 
 // A search of the old world is still asking when the new one begins, in which
@@ -177,10 +168,7 @@ func TestReloadThatFailsLeavesEverythingAsItWas(t *testing.T) {
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
 	before, doors := d.world, len(d.doors)
-	cfg, err := config.Parse("test.toml", strings.Replace(siteText(mail1), "control   = []", `control = ["unix:`+t.TempDir()+`/none/x"]`, 1)+"[cache]\nowners = 1\n")
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := parse(t, strings.Replace(siteText(mail1), "control   = []", `control = ["unix:`+t.TempDir()+`/none/x"]`, 1)+"[cache]\nowners = 1\n")
 	if err := d.adopt(cfg); err == nil {
 		t.Fatal("a listener in a directory that is not there was opened")
 	}

@@ -23,7 +23,7 @@ func TestDaemonOutlivesTheReaderOfItsLog(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	file := filepath.Join(dir, "postwhere.toml")
 	text := fmt.Sprintf("[listen]\npolicy = [\"unix:%[1]s/policy\"]\nmilter = []\nsocketmap = []\ncontrol = []\n"+
-		"[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %[2]q\n", dir, mail1.address)
+		"[cache]\nfile = \"\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %[2]q\n", dir, mail1.address)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ type world struct {
 	domains  []*policy.Domain
 	searcher *policy.Searcher
 	memory   *lentMemory
+	past     past
 	log      *slog.Logger
 	resolver mxResolver
 	resolved map[*policy.Domain]bool // by resolveMX
@@ -43,9 +44,10 @@ type world struct {
 
 // newWorld builds the world of a configuration. It asks nobody yet; see start.
 // The probers see the values of ctx.
-func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, observe observer, log *slog.Logger) (*world, error) {
+func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, before past, observe observer, log *slog.Logger) (*world, error) {
 	w := &world{
-		cfg: cfg, memory: &lentMemory{Memory: memory}, log: log, resolver: net.DefaultResolver, addressResolver: net.DefaultResolver,
+		past: before,
+		cfg:  cfg, memory: &lentMemory{Memory: memory}, log: log, resolver: net.DefaultResolver, addressResolver: net.DefaultResolver,
 		hosts: make(map[string]*policy.Host), addresses: make(map[string]*hostAddresses),
 		newHosts: make(chan struct{}, 1), resolved: make(map[*policy.Domain]bool), stop: func() {},
 	}
@@ -75,6 +77,7 @@ func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, obs
 		Defer:          cfg.Reply.Defer.Reply,
 		Observe:        observe,
 		Log:            log,
+		Doubts:         before.doubts,
 		Base:           ctx,
 	})
 	return w, nil
@@ -120,6 +123,7 @@ type prober interface {
 	Calibrate(ctx context.Context, domain string) ([]probe.Calibration, error)
 	State() probe.State
 	CloseIdle()
+	Knowledge() probe.Knowledge
 	Close()
 }
 
@@ -155,6 +159,7 @@ func (w *world) newProber(name string, h config.Host) (prober, error) {
 		ReplyTimeout:   time.Duration(w.cfg.Probe.ReplyTimeout),
 		Log:            w.log,
 		Drained:        w.isDrained(name),
+		Known:          w.knowledgeOf(name, h),
 	}
 	if endpoint.Network == probe.MingerNetwork {
 		return probe.NewMinger(cfg, security.Secret)

@@ -26,7 +26,7 @@ func newTestWorld(t *testing.T, text string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWorld(t.Context(), cfg, memory, nil, slog.New(slog.NewTextHandler(testWriter{t}, nil)))
+	w, err := newWorld(t.Context(), cfg, memory, past{}, nil, slog.New(slog.NewTextHandler(testWriter{t}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

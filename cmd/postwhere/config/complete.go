@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,9 @@ func (c *Config) complete(dir string) error {
 	c.completeHosts(dir, &wrong)
 	for i := range c.Domain {
 		c.Domain[i].readOwners(dir, &wrong)
+	}
+	if f := c.Cache.File; f != "" && !filepath.IsAbs(f) {
+		c.Cache.File = filepath.Join(dir, f)
 	}
 	if c.Probe.HeloName == "" {
 		c.Probe.HeloName = ownName()

@@ -17,6 +17,9 @@ import (
 // DefaultFile is where the configuration is looked for.
 const DefaultFile = "/etc/postwhere/postwhere.toml"
 
+// DefaultCacheFile is where memory is kept over a restart.
+const DefaultCacheFile = "/var/lib/postwhere/cache.db"
+
 // Config is the whole configuration. Default has each key's default.
 type Config struct {
 	Listen Listen           `toml:"listen"`
@@ -95,6 +98,9 @@ type Probe struct {
 
 // Cache bounds what is remembered.
 type Cache struct {
+	// File is where owners are kept over a restart, and what was learnt of the
+	// hosts. Empty: nothing is kept.
+	File         string   `toml:"file"`
 	Owners       int      `toml:"owners"`        // entries: mailboxes whose host is known
 	Strangers    int      `toml:"strangers"`     // entries: addresses that nobody is known to have
 	OwnerRefresh Duration `toml:"owner_refresh"` // then the owner is asked again, behind a look-up
@@ -156,6 +162,7 @@ func Default() *Config {
 			ReplyTimeout:   Duration(10 * time.Second),
 		},
 		Cache: Cache{
+			File:         DefaultCacheFile,
 			Owners:       1000000,
 			Strangers:    100000,
 			OwnerRefresh: Duration(time.Hour),

@@ -57,7 +57,7 @@ func TestDefaultOfEveryKey(t *testing.T) {
 		Search: Search{Deadline: seconds(20), PreferenceWait: Duration(250 * time.Millisecond), MapWait: seconds(1), MaxSearches: 10000},
 		Probe:  Probe{HeloName: ownName(), ConnectTimeout: seconds(5), ReplyTimeout: seconds(10)},
 		Cache: Cache{
-			Owners: 1000000, Strangers: 100000,
+			File: "/var/lib/postwhere/cache.db", Owners: 1000000, Strangers: 100000,
 			OwnerRefresh: seconds(3600), OwnerExpire: seconds(7 * 24 * 3600), NoExpire: seconds(300), UnsureExpire: seconds(10),
 		},
 		Reply: Reply{
@@ -116,6 +116,7 @@ sender = "probe@example.com"
 connect_timeout = "1s"
 reply_timeout = "2s"
 [cache]
+file = "memory"
 owners = 1
 strangers = 2
 owner_refresh = "1s"
@@ -173,7 +174,7 @@ refresh = "1h"
 		},
 		Search: Search{seconds(240), 0, seconds(90), 1},
 		Probe:  Probe{"front.example.com", "probe@example.com", seconds(1), seconds(2)},
-		Cache:  Cache{1, 2, seconds(1), seconds(1), seconds(2), seconds(3)},
+		Cache:  Cache{dir + "/memory", 1, 2, seconds(1), seconds(1), seconds(2), seconds(3)},
 		Reply: Reply{
 			Reject: SMTPReply{policy.Reply{Code: 551, Enhanced: "5.7.1", Text: "Nobody here"}},
 			Defer:  SMTPReply{policy.Reply{Code: 451, Enhanced: "4.3.0", Text: "Later"}},

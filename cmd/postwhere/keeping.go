@@ -1,0 +1,128 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"postwhere/cache/disk"
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
+	"postwhere/probe"
+)
+
+// memoryWait is how long a start waits for the memory of the last run: a million
+// owners are there by then, and what is beyond them comes behind.
+const memoryWait = time.Second
+
+// What is kept beside the owners, as notes.
+const (
+	noteDoubts = "doubts"
+	noteHost   = "host " // and its name
+)
+
+// hostNote is what was learnt of a host, and of which: one of the same name that
+// is asked in another way now is another host.
+type hostNote struct {
+	Settings string
+	Known    probe.Knowledge
+}
+
+// past is what a world has from the one before it. The zero value is nothing.
+type past struct {
+	notes  map[string][]byte
+	doubts map[string]time.Time
+}
+
+// remember begins to keep memory in the file that cfg names, and returns what the
+// last run knew.
+func (d *daemon) remember(cfg *config.Config) past {
+	if cfg.Cache.File == "" {
+		return past{}
+	}
+	d.keeper = disk.Start(cfg.Cache.File, d.memory, d.log)
+	d.keeper.Wait(memoryWait)
+	p := past{notes: d.keeper.Notes()}
+	if note, ok := p.notes[noteDoubts]; ok {
+		_ = json.Unmarshal(note, &p.doubts) // what cannot be read is not known
+	}
+	return p
+}
+
+// forgo ends the keeping, and writes what is to be kept.
+func (d *daemon) forgo() {
+	if d.keeper != nil {
+		d.keeper.Close()
+		d.keeper = nil
+	}
+}
+
+// adjustMemory makes memory what cfg says, without loss as far as there is room.
+func (d *daemon) adjustMemory(cfg *config.Config) {
+	before := d.bound
+	d.bound = cfg.Cache
+	if before.Options() != cfg.Cache.Options() {
+		if err := d.memory.Adjust(cfg.Cache.Options()); err != nil {
+			d.log.Error("[cache] cannot be changed", "why", err.Error())
+		}
+	}
+	if before.File != cfg.Cache.File {
+		d.forgo()
+		d.remember(cfg)
+	}
+}
+
+// notes returns what is to be kept beside the owners.
+func (d *daemon) notes() map[string][]byte {
+	d.mu.RLock()
+	w := d.world
+	d.mu.RUnlock()
+	return w.notes()
+}
+
+// notes returns what the world has learnt beside the owners.
+func (w *world) notes() map[string][]byte {
+	w.mu.Lock()
+	hosts := slices.Collect(maps.Values(w.hosts))
+	w.mu.Unlock()
+	all := make(map[string][]byte)
+	keep := func(name string, v any) {
+		if note, err := json.Marshal(v); err == nil {
+			all[name] = note
+		}
+	}
+	if doubts := w.searcher.Doubts(); len(doubts) > 0 {
+		keep(noteDoubts, doubts)
+	}
+	for _, h := range hosts {
+		if settings, err := w.settingsOf(h); err == nil {
+			keep(noteHost+h.Name, hostNote{settings, proberOf(h).Knowledge()})
+		}
+	}
+	return all
+}
+
+func (w *world) settingsOf(h *policy.Host) (string, error) {
+	of, err := w.cfg.HostOf(h.Name)
+	return w.settings(of), err
+}
+
+// settings returns what decides who answers and how, in a few letters.
+func (w *world) settings(h config.Host) string {
+	h.Route, h.Mailer, h.AliasDomain, h.Connections, h.Rate, h.LastResort = "", "", "", 0, 0, false
+	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %q %q", h, w.cfg.Probe.Sender, w.cfg.Probe.HeloName))
+	return hex.EncodeToString(sum[:8])
+}
+
+// knowledgeOf returns what was learnt of a host before.
+func (w *world) knowledgeOf(name string, h config.Host) probe.Knowledge {
+	var note hostNote
+	if err := json.Unmarshal(w.past.notes[noteHost+name], &note); err != nil || note.Settings != w.settings(h) {
+		return probe.Knowledge{}
+	}
+	return note.Known
+}
