@@ -38,6 +38,7 @@ type Cache struct {
 	shards  []shard
 	split   uint // bits of a hash that choose the shard
 	watched atomic.Pointer[Changes]
+	purges  purges
 }
 
 // limits are what Adjust may change.
@@ -208,7 +209,7 @@ func (c *Cache) Own(a policy.Address, yes policy.Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.dropStranger(s, spelled)
-	if ok {
+	if ok && !c.purges.hit(folded, now, yes) {
 		if old, known := s.owners.Peek(folded.hash); known && !c.is(&old.name, folded) {
 			c.note(&old.name)
 		}
@@ -257,7 +258,7 @@ func (c *Cache) Keep(a policy.Address, answers []policy.Answer) {
 	s := c.shard(folded)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ok {
+	if ok && !c.purges.hit(folded, now, st.answers...) {
 		s.strangers.Add(spelled.hash, st)
 	} else {
 		c.dropStranger(s, spelled)

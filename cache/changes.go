@@ -70,6 +70,13 @@ func (w *Changes) put(n Name) {
 	}
 }
 
+// lose notes that any owner may have changed.
+func (w *Changes) lose() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.names, w.lost = nil, true
+}
+
 // has tells whether a name is noted, or may have been.
 func (w *Changes) has(n Name) bool {
 	w.mu.Lock()

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"iter"
+	"slices"
 	"time"
 
 	"postwhere/policy"
@@ -27,6 +28,35 @@ func (c *Cache) Owners() iter.Seq[Entry] {
 			now := time.Now()
 			for j := range owners {
 				if e, ok := c.entry(&owners[j], now); ok && !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Stranger is what is remembered about an address that no host is known to have.
+// Its local part is in the address's own spelling.
+type Stranger struct {
+	Name
+	Answers []policy.Answer
+}
+
+// Strangers goes through the strangers as Owners does through the owners.
+func (c *Cache) Strangers() iter.Seq[Stranger] {
+	return func(yield func(Stranger) bool) {
+		for i := range c.shards {
+			s := &c.shards[i]
+			s.mu.Lock()
+			strangers := s.strangers.Values()
+			s.mu.Unlock()
+			now := time.Now()
+			for j := range strangers {
+				st := &strangers[j]
+				alive := slices.DeleteFunc(slices.Clone(st.answers), func(a policy.Answer) bool {
+					return ageOf(a.At, now) >= c.lifetime(a.Says, 0)
+				})
+				if len(alive) > 0 && !yield(Stranger{Name{st.name.text(), c.names.word(st.name.domain)}, alive}) {
 					return
 				}
 			}
@@ -79,7 +109,7 @@ func (c *Cache) Restore(e Entry) (pushedOut bool) {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := c.watched.Load(); w != nil && w.has(e.Name) {
+	if w := c.watched.Load(); w != nil && w.has(e.Name) || c.purges.hit(k, now, e.Owner) {
 		return false
 	}
 	if known, ok := s.owners.Peek(k.hash); ok && known.asked.wall >= o.asked.wall {

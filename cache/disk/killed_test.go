@@ -38,7 +38,9 @@ func beKilled() bool {
 			}
 			c.Own(a, yes(fmt.Sprintf("mail%d", i)))
 		}
-		k.step(time.Now()) // which comes once a second otherwise
+		if err := k.step(time.Now()); err != nil { // which comes once a second otherwise
+			panic(err)
+		}
 		fmt.Println(i)
 	}
 }

@@ -1,0 +1,157 @@
+package cache
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"postwhere/policy"
+)
+
+// Purge says what is to be forgotten: of its fields one is set.
+type Purge struct {
+	Name      Name   // an address: its owner, and strangers of all its spellings
+	Domain    string // all of a domain
+	Host      string // owners that the host has, and all strangers of whom it spoke
+	Strangers bool   // all strangers
+	All       bool
+}
+
+// Purge forgets, and returns how many owners and strangers. What a host was asked
+// before is not remembered afterwards either: a search that is under way answers
+// who waits for it, and that is all.
+func (c *Cache) Purge(p Purge) (owners, strangers int) {
+	p.Name.Local = string(appendFolded(nil, p.Name.Local))
+	c.purges.add(p, time.Now())
+	if p.Name != (Name{}) {
+		var room [keyRoom]byte
+		k := c.namedKey(p.Name, room[:0])
+		s := c.shard(k) // of all spellings
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if o, ok := s.owners.Peek(k.hash); ok && c.is(&o.name, k) {
+			owners = 1
+		}
+		c.dropOwner(s, k)
+		return owners, c.purgeStrangers(s, p)
+	}
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		owners += c.purgeOwners(s, p)
+		strangers += c.purgeStrangers(s, p)
+		s.mu.Unlock()
+	}
+	if w := c.watched.Load(); w != nil && !p.Strangers {
+		w.lose() // of those, too, who are known outside only
+	}
+	return owners, strangers
+}
+
+// purgeOwners forgets a shard's owners, and tells nobody. The shard is locked.
+func (c *Cache) purgeOwners(s *shard, p Purge) (n int) {
+	s.quiet = true
+	defer func() { s.quiet = false }()
+	for _, hash := range s.owners.Keys() {
+		o, _ := s.owners.Peek(hash)
+		if p.answer(c.names.word(o.name.domain), policy.Answer{Host: c.names.word(o.host), Says: policy.Yes}) {
+			s.owners.Remove(hash)
+			n++
+		}
+	}
+	return n
+}
+
+// purgeStrangers forgets a shard's strangers. The shard is locked.
+func (c *Cache) purgeStrangers(s *shard, p Purge) (n int) {
+	for _, hash := range s.strangers.Keys() {
+		st, _ := s.strangers.Peek(hash)
+		if p.stranger(Name{st.name.text(), c.names.word(st.name.domain)}, st.answers) {
+			s.strangers.Remove(hash)
+			n++
+		}
+	}
+	return n
+}
+
+// stranger tells whether a stranger is among what is purged.
+func (p *Purge) stranger(n Name, answers []policy.Answer) bool {
+	if p.Name != (Name{}) {
+		return p.Name.Domain == n.Domain && p.Name.Local == string(appendFolded(nil, n.Local))
+	}
+	return slices.ContainsFunc(answers, func(a policy.Answer) bool { return p.answer(n.Domain, a) })
+}
+
+// Bounds of what is known of purges. Beyond them all that is older than the last of
+// them is taken for purged, which costs questions.
+const (
+	maxPurgedNames = 10_000
+	maxPurges      = 100
+	// purgeLife is longer than any search: afterwards no answer comes from before.
+	purgeLife = 10 * time.Minute
+)
+
+// purges are those of late. The zero value is none.
+type purges struct {
+	mu     sync.Mutex
+	names  map[Name]time.Time
+	others []timedPurge
+	all    time.Time
+	last   time.Time
+}
+
+type timedPurge struct {
+	Purge
+	at time.Time
+}
+
+func (p *purges) add(of Purge, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.last) > purgeLife {
+		p.names, p.others = nil, nil
+	}
+	p.last = now
+	switch {
+	case of.All:
+		p.all = now
+	case of.Name != (Name{}):
+		if p.names == nil {
+			p.names = make(map[Name]time.Time)
+		}
+		p.names[of.Name] = now
+	default:
+		p.others = append(p.others, timedPurge{of, now})
+	}
+	if len(p.names) > maxPurgedNames || len(p.others) > maxPurges {
+		p.names, p.others, p.all = nil, nil, now
+	}
+}
+
+// hit tells whether one of the answers about an address is from before a purge of
+// it. The key is folded.
+func (p *purges) hit(k key, now time.Time, answers ...policy.Answer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last.IsZero() || now.Sub(p.last) > purgeLife {
+		return false
+	}
+	named := p.names[Name{string(k.local), k.domain}]
+	for _, a := range answers {
+		if a.At.Before(p.all) || a.At.Before(named) {
+			return true
+		}
+		for _, of := range p.others {
+			if a.At.Before(of.at) && of.answer(k.domain, a) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// answer tells whether an answer about an address of a domain is among what is
+// purged, by a purge that is not of one address.
+func (p *Purge) answer(domain string, a policy.Answer) bool {
+	return p.All || p.Domain == domain || p.Host != "" && p.Host == a.Host || p.Strangers && a.Says != policy.Yes
+}
