@@ -96,6 +96,9 @@ func NormalDomain(name string) (string, error) {
 	return d, nil
 }
 
+// AddressOf returns the address of which Local and Domain are the parts.
+func AddressOf(local, domain string) Address { return Address{local: local, domain: domain} }
+
 // Local returns the local part, unquoted, as the client spelled it.
 func (a Address) Local() string { return a.local }
 

@@ -86,6 +86,20 @@ func (s *Searcher) Ours(name string) bool {
 // if it has them in its Options.
 func (s *Searcher) Doubts() map[string]time.Time { return s.doubts.all() }
 
+// Asked returns the address that the hosts are asked about, and that is remembered,
+// for a recipient. The error says why there is none.
+func (s *Searcher) Asked(recipient string) (Address, error) {
+	a, err := ParseAddress(recipient)
+	d := s.domains[a.domain]
+	switch {
+	case err != nil:
+		return Address{}, err
+	case d == nil:
+		return Address{}, fmt.Errorf("%s is not one of our domains", a.domain)
+	}
+	return d.asked(a), nil
+}
+
 // Search returns the verdict about a recipient. What memory knows is answered
 // without I/O. Else Search waits for the hosts, as long as the request's Wait,
 // the search's deadline and ctx allow; then the verdict is Defer and the search

@@ -184,3 +184,21 @@ func TestAgeIsThatOfTheOldestAnswerThatCounted(t *testing.T) {
 		wantAge(s.look(t, "bob@example.com"), 0) // a rejection is all of one moment
 	})
 }
+
+func TestAskedIsWhatIsRemembered(t *testing.T) {
+	inner := &Domain{Names: []string{"example.com", "example.org"}, AskAs: "inner.example"}
+	s := NewSearcher([]*Domain{inner, {Names: []string{"example.net"}}}, nil, Options{})
+	defer s.Close(t.Context())
+	for recipient, want := range map[string]string{
+		"Anna@Example.ORG": "Anna@inner.example", "anna+x@example.net": "anna+x@example.net", `"a b"@example.net`: `"a b"@example.net`,
+		"anna@inner.example": "", "anna": "", "": "",
+	} {
+		a, err := s.Asked(recipient)
+		if got := a.String(); want != "" && got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %s, %v, want %q", recipient, got, err, want)
+		}
+		if err == nil && AddressOf(a.Local(), a.Domain()) != a {
+			t.Errorf("%s is another than its parts", a)
+		}
+	}
+}
