@@ -115,7 +115,7 @@ func BenchmarkMilter(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(none.stop)
-	text := "[listen]\npolicy = []\nmilter = ['inet:127.0.0.1:0']\nsocketmap = []\ncontrol = []\n"
+	text := "[listen]\npolicy = []\nmilter = ['inet:127.0.0.1:0']\nsocketmap = []\ncontrol = []\n[cache]\nfile = ''\n"
 	for name, host := range map[string]*oddHost{"known": h, "unknown": none} {
 		text += fmt.Sprintf("[[domain]]\nname = '%[1]s.example'\nhosts = ['%[1]s']\n[host.%[1]s]\nprobe = %[2]q\n", name, host.address)
 	}

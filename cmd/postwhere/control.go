@@ -139,9 +139,19 @@ func (c *controlClient) drain(ctx context.Context, what string, hosts []string) 
 func (c *controlClient) call(ctx context.Context, method, path string, query url.Values, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, "http://postwhere"+path+"?"+query.Encode(), nil)
+	body, err := c.open(ctx, method, path, query)
 	if err != nil {
 		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(body).Decode(answer)
+}
+
+// open puts one request, and returns the answer to be read.
+func (c *controlClient) open(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://postwhere"+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, err
 	}
 	response, err := c.http.Do(request)
 	var failed *url.Error // which says our side of it, too
@@ -150,16 +160,15 @@ func (c *controlClient) call(ctx context.Context, method, path string, query url
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: %w", errNoDaemon, err)
+		return nil, fmt.Errorf("%w: %w", errNoDaemon, err)
 	case err != nil:
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
+		return nil, err
+	case response.StatusCode != http.StatusOK:
+		defer response.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
-		return daemonError{response.Status, printable(strings.TrimSpace(string(text))), response.StatusCode == http.StatusBadRequest}
+		return nil, daemonError{response.Status, printable(strings.TrimSpace(string(text))), response.StatusCode == http.StatusBadRequest}
 	}
-	return json.NewDecoder(response.Body).Decode(answer)
+	return response.Body, nil
 }
 
 func (c *controlClient) close() { c.http.CloseIdleConnections() }

@@ -27,15 +27,15 @@ type daemon struct {
 	log     *slog.Logger
 	memory  *cache.Cache
 	bound   config.Cache // what memory was made for
-	keeper  *disk.Keeper // of memory over a restart; nil: there is none
 	doors   map[doorKey]*door
 	leaving sync.WaitGroup // worlds and listeners that end, and listeners that serve
 	ctx     context.Context
 	cutOff  context.CancelFunc // ends ctx, and what is leaving with it
 	drained drainedHosts
 
-	mu    sync.RWMutex
-	world *world
+	mu     sync.RWMutex
+	world  *world
+	keeper *disk.Keeper // of memory over a restart; nil: there is none
 }
 
 func newDaemon(m *maillog) *daemon {

@@ -101,6 +101,7 @@ func (d *daemon) servedAs(at config.Listener) string {
 func (d *daemon) newDoor(key doorKey, l net.Listener, cfg *config.Config) (*door, error) {
 	if key.face == "control" {
 		s := newControlServer(d, d, d.log)
+		s.Handler = memoryHandler(d, s.Handler)
 		return &door{key, l, s.Serve, s.Shutdown}, nil
 	}
 	opt := server.Options{

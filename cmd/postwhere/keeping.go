@@ -11,7 +11,6 @@ import (
 
 	"postwhere/cache/disk"
 	"postwhere/cmd/postwhere/config"
-	"postwhere/policy"
 	"postwhere/probe"
 )
 
@@ -44,9 +43,10 @@ func (d *daemon) remember(cfg *config.Config) past {
 	if cfg.Cache.File == "" {
 		return past{}
 	}
-	d.keeper = disk.Start(cfg.Cache.File, d.memory, d.log)
-	d.keeper.Wait(memoryWait)
-	p := past{notes: d.keeper.Notes()}
+	k := disk.Start(cfg.Cache.File, d.memory, d.log)
+	d.setKeeper(k)
+	k.Wait(memoryWait)
+	p := past{notes: k.Notes()}
 	if note, ok := p.notes[noteDoubts]; ok {
 		_ = json.Unmarshal(note, &p.doubts) // what cannot be read is not known
 	}
@@ -57,8 +57,14 @@ func (d *daemon) remember(cfg *config.Config) past {
 func (d *daemon) forgo() {
 	if d.keeper != nil {
 		d.keeper.Close()
-		d.keeper = nil
+		d.setKeeper(nil)
 	}
+}
+
+func (d *daemon) setKeeper(k *disk.Keeper) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keeper = k
 }
 
 // adjustMemory makes memory what cfg says, without loss as far as there is room.
@@ -87,7 +93,7 @@ func (d *daemon) notes() map[string][]byte {
 // notes returns what the world has learnt beside the owners.
 func (w *world) notes() map[string][]byte {
 	w.mu.Lock()
-	hosts := slices.Collect(maps.Values(w.hosts))
+	hosts, settings := slices.Collect(maps.Values(w.hosts)), maps.Clone(w.settings)
 	w.mu.Unlock()
 	all := make(map[string][]byte)
 	keep := func(name string, v any) {
@@ -99,20 +105,13 @@ func (w *world) notes() map[string][]byte {
 		keep(noteDoubts, doubts)
 	}
 	for _, h := range hosts {
-		if settings, err := w.settingsOf(h); err == nil {
-			keep(noteHost+h.Name, hostNote{settings, proberOf(h).Knowledge()})
-		}
+		keep(noteHost+h.Name, hostNote{settings[h.Name], proberOf(h).Knowledge()})
 	}
 	return all
 }
 
-func (w *world) settingsOf(h *policy.Host) (string, error) {
-	of, err := w.cfg.HostOf(h.Name)
-	return w.settings(of), err
-}
-
-// settings returns what decides who answers and how, in a few letters.
-func (w *world) settings(h config.Host) string {
+// settingsOf returns what decides who answers and how, in a few letters.
+func (w *world) settingsOf(h config.Host) string {
 	h.Route, h.Mailer, h.AliasDomain, h.Connections, h.Rate, h.LastResort = "", "", "", 0, 0, false
 	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %q %q", h, w.cfg.Probe.Sender, w.cfg.Probe.HeloName))
 	return hex.EncodeToString(sum[:8])
@@ -121,7 +120,7 @@ func (w *world) settings(h config.Host) string {
 // knowledgeOf returns what was learnt of a host before.
 func (w *world) knowledgeOf(name string, h config.Host) probe.Knowledge {
 	var note hostNote
-	if err := json.Unmarshal(w.past.notes[noteHost+name], &note); err != nil || note.Settings != w.settings(h) {
+	if err := json.Unmarshal(w.past.notes[noteHost+name], &note); err != nil || note.Settings != w.settingsOf(h) {
 		return probe.Knowledge{}
 	}
 	return note.Known

@@ -120,7 +120,7 @@ func rootCommand(io streams) *cobra.Command {
 	root.PersistentFlags().StringVarP(&c.file, "config", "c", config.DefaultFile, "configuration `FILE`")
 	root.AddCommand(
 		serveCommand(c), queryCommand(c), checkCommand(c), postfixCommand(c), sendmailCommand(c),
-		hostsCommand(c), drainCommand(c), undrainCommand(c),
+		hostsCommand(c), drainCommand(c), undrainCommand(c), cacheCommand(c),
 		demoCommand(c), versionCommand(c), completionCommand(root),
 	)
 	return root

@@ -36,6 +36,7 @@ type world struct {
 	mu        sync.Mutex
 	hosts     map[string]*policy.Host // by name; a host of two domains is one
 	addresses map[string]*hostAddresses
+	settings  map[string]string // of each host; see settingsOf
 
 	stop     context.CancelFunc
 	helpers  sync.WaitGroup // MX, first calibrations, the hosts' addresses
@@ -48,7 +49,7 @@ func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, bef
 	w := &world{
 		past: before,
 		cfg:  cfg, memory: &lentMemory{Memory: memory}, log: log, resolver: net.DefaultResolver, addressResolver: net.DefaultResolver,
-		hosts: make(map[string]*policy.Host), addresses: make(map[string]*hostAddresses),
+		hosts: make(map[string]*policy.Host), addresses: make(map[string]*hostAddresses), settings: make(map[string]string),
 		newHosts: make(chan struct{}, 1), resolved: make(map[*policy.Domain]bool), stop: func() {},
 	}
 	for i := range cfg.Domain {
@@ -110,7 +111,7 @@ func (w *world) newHost(name string) (*policy.Host, error) {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
 	at := newHostAddresses(h.Probe)
-	w.addresses[name] = at
+	w.addresses[name], w.settings[name] = at, w.settingsOf(h)
 	return &policy.Host{
 		Name: name, Route: h.Route, Mailer: h.Mailer, AliasDomain: h.AliasDomain, Prober: p,
 		LastResort: h.LastResort, Names: namesIn(name, h), Addresses: at.has, Drained: w.isDrained(name),
@@ -281,6 +282,7 @@ func (w *world) dropUnused() {
 		if !slices.ContainsFunc(w.domains, func(d *policy.Domain) bool { return slices.Contains(d.Hosts(), h) }) {
 			delete(w.hosts, name)
 			delete(w.addresses, name)
+			delete(w.settings, name)
 			w.helpers.Go(proberOf(h).Close)
 		}
 	}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"postwhere/cache"
+	"postwhere/policy"
+)
+
+// A dump is as long as memory, and takes none of it.
+func TestDumpSwellsNothing(t *testing.T) {
+	const n = 200_000
+	mail1 := startOddHost(t, having())
+	socket := shortDir(t) + "/control"
+	d, _ := startDaemon(t, strings.Replace(siteText(mail1), "control   = []", "control = [\"unix:"+socket+"\"]", 1))
+	for i := range n {
+		d.memory.Restore(cache.Entry{
+			Name:  cache.Name{Local: fmt.Sprintf("user%08d", i), Domain: "example.com"},
+			Owner: policy.Answer{Host: "mail1", Says: policy.Yes, Method: "vrfy", At: time.Now()},
+		})
+	}
+	inUse := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	conn := dialUnix(t, socket)
+	before := inUse()
+	if _, err := conn.Write([]byte("GET /cache/dump HTTP/1.1\r\nHost: postwhere\r\nConnection: close\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines, most := 0, before
+	for in := bufio.NewScanner(response.Body); in.Scan(); lines++ {
+		if lines%20_000 == 0 {
+			most = max(most, inUse())
+		}
+	}
+	// Nobody has asked for them meanwhile: a shard is copied at a time.
+	if swollen := int64(most) - int64(before); lines != n || swollen > 8<<20 {
+		t.Errorf("%d lines, %d bytes more than before", lines, swollen)
+	}
+}
+
+// A search was under way when its address was flushed: who waits for it is
+// answered, and the next one asks the hosts.
+func TestAnswerUnderWayWhenFlushedIsNotRemembered(t *testing.T) {
+	g := newGate()
+	mail1 := startOddHost(t, g.before(having()))
+	d, _ := startDaemon(t, siteText(mail1))
+	finished := make(chan policy.Finding)
+	go func() {
+		f, _ := d.Search(context.Background(), policy.Request{Recipient: "anna@example.com"})
+		finished <- f
+	}()
+	<-g.reached
+	if _, err := d.flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil {
+		t.Fatal(err)
+	}
+	g.pass()
+	if f := <-finished; f.Verdict != policy.Reject {
+		t.Errorf("%v because %q", f.Verdict, f.Why)
+	}
+	if m := d.memory.Recall(policy.AddressOf("anna", "example.com")); len(m.Answers) > 0 {
+		t.Errorf("remembered: %v", m.Answers)
+	}
+	d.wants(t, "anna@example.com", policy.Reject, "", policy.SourceSearch)
+}
