@@ -39,6 +39,8 @@ type Cache struct {
 	split   uint // bits of a hash that choose the shard
 	watched atomic.Pointer[Changes]
 	purges  purges
+
+	distrusted sync.Map // since when, by host; see Distrust
 }
 
 // limits are what Adjust may change.

@@ -102,7 +102,7 @@ func (c *Cache) Restore(e Entry) (pushedOut bool) {
 	}
 	var room [keyRoom]byte
 	k := c.namedKey(e.Name, room[:0])
-	o, ok := c.newOwner(k, e.Owner, now)
+	o, ok := c.newOwner(k, c.trusted(e.Owner, now), now)
 	if !ok {
 		return false
 	}

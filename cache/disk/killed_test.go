@@ -38,6 +38,7 @@ func beKilled() bool {
 			}
 			c.Own(a, yes(fmt.Sprintf("mail%d", i)))
 		}
+		k.anew = i%5 == 4
 		if err := k.step(time.Now()); err != nil { // which comes once a second otherwise
 			panic(err)
 		}

@@ -129,6 +129,7 @@ func (d *daemon) adopt(cfg *config.Config) (err error) {
 	w.drained = &d.drained
 	d.memory.ForgetStrangers()
 	d.adjustMemory(cfg)
+	d.distrust(old, w)
 	d.mu.Lock()
 	d.world = w
 	d.mu.Unlock()

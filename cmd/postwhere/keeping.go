@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"postwhere/cache/disk"
@@ -51,6 +52,29 @@ func (d *daemon) remember(cfg *config.Config) past {
 		_ = json.Unmarshal(note, &p.doubts) // what cannot be read is not known
 	}
 	return p
+}
+
+// distrust has the owners of hosts asked again that are configured otherwise than
+// they were when they were learnt: in the world before this one, or in the last run.
+func (d *daemon) distrust(old, now *world) {
+	before := make(map[string]string)
+	for name, text := range now.past.notes {
+		var note hostNote
+		if host, is := strings.CutPrefix(name, noteHost); is && json.Unmarshal(text, &note) == nil {
+			before[host] = note.Settings
+		}
+	}
+	if old != nil {
+		old.mu.Lock()
+		maps.Copy(before, old.settings)
+		old.mu.Unlock()
+	}
+	for name, settings := range before {
+		if h, err := now.cfg.HostOf(name); err == nil && now.settingsOf(h) != settings {
+			d.log.Info("host is configured otherwise: its owners are asked again", "host", name)
+			d.memory.Distrust(name)
+		}
+	}
 }
 
 // forgo ends the keeping, and writes what is to be kept.

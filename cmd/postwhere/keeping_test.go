@@ -115,7 +115,7 @@ func TestPostfixOwnersAreKnownAfterAKill(t *testing.T) {
 	mail1 := realhost.MailHost(t, "example.com", "anna@example.com")
 	mail2 := realhost.MailHost(t, "example.com", "bert@example.com")
 	dir := shortDir(t)
-	text := fmt.Sprintf("[cache]\nfile = \"memory\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\", \"mail2\"]\n"+
+	text := fmt.Sprintf("[cache]\nfile = \"memory\"\nunsure_expire = \"100ms\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\", \"mail2\"]\n"+
 		"[host.mail1]\nprobe = %q\n[host.mail2]\nprobe = %q\n", mail1.Addr(), mail2.Addr())
 	p := startProgram(t, dir, text)
 	p.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
@@ -180,8 +180,12 @@ func TestHostIsNotCalibratedAgainAfterAKill(t *testing.T) {
 		t.Errorf("calibrated %d times after a kill", n)
 	}
 
-	// Asked in another way it is another host.
+	// Asked in another way it is another host, also to those who were its owners.
 	p = startProgram(t, dir, text+"method = \"rcpt\"\n")
+	p.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
+	if !realhost.Eventually(func() bool { return len(mail1.asked()) >= 3 }) {
+		t.Errorf("anna is not asked about again: %v", mail1.asked())
+	}
 	p.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
 	p.kill(t)
 	if n := nonsense.Load(); n != 2 {

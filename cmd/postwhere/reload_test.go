@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
@@ -117,6 +118,30 @@ func TestReloadWithOtherBoundsKeepsOwners(t *testing.T) {
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	reloads(t, d, siteText(mail1)+"[cache]\nowners = 5000\nno_expire = \"1m\"\n")
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
+}
+
+// The name leads to another machine now. What was known of it stands, as while a host
+// is down, but is asked again.
+func TestReloadWithAnotherMachineAsksItsOwnersAgain(t *testing.T) {
+	old, now, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having()), startOddHost(t, having("bert@example.com"))
+	d, r := startDaemon(t, siteText(old, mail2))
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+	d.wants(t, "bert@example.com", policy.Deliver, "mail2", policy.SourceSearch)
+	reloads(t, d, siteText(now, mail2))
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
+	d.wants(t, "bert@example.com", policy.Deliver, "mail2", policy.SourceMemory)
+	if !realhost.Eventually(func() bool {
+		f, err := d.Search(t.Context(), policy.Request{Recipient: "anna@example.com"})
+		return err == nil && f.Verdict == policy.Defer // she is in doubt
+	}) {
+		t.Error("the new machine was not asked")
+	}
+	if n := len(slices.DeleteFunc(mail2.asked(), func(a string) bool { return a != "bert@example.com" })); n != 1 {
+		t.Errorf("mail2 was asked about bert %d times", n)
+	}
+	if !r.logged("host is configured otherwise") {
+		t.Error("the log does not say so")
+	}
 }
 
 // A search of the old world is still asking when the new one begins, in which
