@@ -6,8 +6,8 @@
 // read from end to end at the start, and written otherwise. A database's index
 // would be for nobody. Bbolt was measured beside it, with a million owners: 280
 // changes (as many as a second brings if each owner is asked again once an hour)
-// make it write 2,000 KB, since each falls on a page of its own, and this file 17
-// KB; it takes 166 MB, and this file 57 MB. And bbolt maps its file into memory and
+// make it write 2,000 KB, since each falls on a page of its own, and this file 16
+// KB; it takes 166 MB, and this file 56 MB. And bbolt maps its file into memory and
 // knows no checksum of a page: a file that is cut short, or has a page that leads
 // in circles, ends or hangs the program that reads it.
 //
@@ -78,7 +78,7 @@ func Open(path string) (*File, error) {
 	}
 	if err := f.Rewrite(func(*Writer) {}); err != nil {
 		_ = f.Close()
-		return nil, err
+		return nil, errors.Join(f.Aside, err)
 	}
 	return f, nil
 }

@@ -89,6 +89,31 @@ func TestReadOnlyDiskCostsTheFileOnly(t *testing.T) {
 	})
 }
 
+// There is no room for a new file in place of the one that is set aside: the log
+// says both.
+func TestFileThatIsSetAsideOnAFullDisk(t *testing.T) {
+	dir := mount(t)
+	path, filler := filepath.Join(dir, "cache.db"), filepath.Join(dir, "filler")
+	if err := os.WriteFile(path, []byte("foreign"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.WriteFile(filler, make([]byte, 1<<20), 0o600)
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t)
+		k, log := keep(t, path, c)
+		c.Own(nth(t, 0), yes("mail1"))
+		log.wants(t, 1, "make room on the disk")
+		log.wants(t, 1, "is set aside as "+path+".bad-")
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		k.Close()
+		c, _ = reborn(t, path)
+		wantOwner(t, c, nth(t, 0), "mail1")
+	})
+}
+
 // A limit of the process's (RLIMIT_FSIZE) in place of the disk's, which tears what
 // is written: the file is as it was.
 func TestWhatIsWrittenInPartIsTakenBack(t *testing.T) {
