@@ -25,6 +25,7 @@ type crowd struct {
 	failed time.Time            // when the last of those could not be had
 	rests  map[string]time.Time // until when a domain's questions are put one by one; "": all
 	closed bool
+	later  bool // the line is looked at again when its rest is over
 }
 
 // pending is a question in the line.
@@ -110,6 +111,15 @@ func (p *Prober) send() {
 	if c.closed || time.Since(c.failed) < lineRest {
 		if c.closed || c.coming+c.pipes == 0 {
 			c.disperse(errOneByOne, everyone)
+		}
+		if len(c.line) > 0 && !c.later {
+			c.later = true
+			time.AfterFunc(lineRest, func() {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				c.later = false
+				p.send()
+			})
 		}
 		return
 	}
@@ -231,6 +241,8 @@ func (p *Prober) take(q *pipe, served bool) []*pending {
 	for ; at < len(c.line) && len(taken) < room; at++ {
 		switch one := c.line[at]; {
 		case one.gone:
+		case isAmong(taken, one):
+			left = append(left, one)
 		case q.takes(one):
 			taken = append(taken, one)
 		default:
@@ -243,6 +255,11 @@ func (p *Prober) take(q *pipe, served bool) []*pending {
 	}
 	p.send()
 	return taken
+}
+
+// isAmong tells whether a refusal of one would be taken for that of another.
+func isAmong(taken []*pending, one *pending) bool {
+	return slices.ContainsFunc(taken, func(other *pending) bool { return other.address.Key() == one.address.Key() })
 }
 
 // first returns the address that has waited longest.
@@ -316,10 +333,27 @@ func (c *crowd) close() {
 func (p *Prober) pipeable(greeting, domain string) (Calibration, calibrationKey, bool) {
 	k := calibrationKey{domain: domain, greeting: greeting, method: RCPT}
 	c, ok := p.calibrations.peek(k)
-	return c, k, ok && c.Tells && mentions(c.Refusal, c.Nonsense)
+	return c, k, ok && c.Tells && mentions(c.Refusal, c.Nonsense) && !namesAnother(c.Refusal, c.Nonsense)
 }
 
 // mentions tells whether a reply repeats an address.
 func mentions(r policy.Reply, address string) bool {
-	return strings.Contains(strings.ToLower(r.Text), strings.ToLower(address))
+	text, address := strings.ToLower(r.Text), strings.ToLower(address)
+	for at := 0; ; {
+		i := strings.Index(text[at:], address)
+		if i < 0 {
+			return false
+		}
+		at += i + len(address)
+		if !partOfAnother(text[:at-len(address)], text[at:]) {
+			return true
+		}
+	}
+}
+
+// forsaken tells whether nobody waits for any of the questions any more.
+func (c *crowd) forsaken(questions []*pending) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !slices.ContainsFunc(questions, func(one *pending) bool { return !one.gone })
 }

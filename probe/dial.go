@@ -119,7 +119,8 @@ var errHandshake = errors.New("TLS handshake")
 
 // encrypt puts TLS under the wire.
 func (s *session) encrypt(ctx context.Context) error {
-	conn, err := s.cfg.Security.handshake(ctx, s.wire.Conn)
+	s.wire.gate = &gate{Conn: s.wire.Conn}
+	conn, err := s.cfg.Security.handshake(ctx, s.wire.gate)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errHandshake, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"postwhere/policy"
 )
@@ -218,14 +219,29 @@ func namesAnother(r policy.Reply, address string) bool {
 		// Dovecot names both: <nobody+x@d> User doesn't exist: nobody@d
 		text = strings.ReplaceAll(text, base, string(ours))
 	}
-	before := ' '
-	for _, c := range text {
-		if c == ours && (unicode.IsLetter(before) || unicode.IsDigit(before) || strings.ContainsRune("._+-=", before)) {
-			return true // joanna@, where we asked about anna@
+	for i, c := range text {
+		if c == ours && partOfAnother(text[:i], text[i+len(string(ours)):]) {
+			return true
 		}
-		before = c
 	}
 	return strings.Contains(text, "@"+domain)
+}
+
+// partOfAnother tells whether an address between these texts is only a part of one:
+// anna@d.test of joanna@d.test, of o'anna@d.test or of anna@d.test.au.
+func partOfAnother(before, behind string) bool {
+	quote := strings.TrimRight(before, "'`")
+	if last, _ := utf8.DecodeLastRuneInString(before); strings.ContainsRune("!#$%&*+-/=?^_{|}~.", last) {
+		return before != ""
+	}
+	if last, _ := utf8.DecodeLastRuneInString(quote); quote != "" && (unicode.IsLetter(last) || unicode.IsDigit(last)) {
+		return true
+	}
+	next, size := utf8.DecodeRuneInString(behind)
+	if next == '.' {
+		next, _ = utf8.DecodeRuneInString(behind[size:])
+	}
+	return behind != "" && (unicode.IsLetter(next) || unicode.IsDigit(next) || next == '-' || next == '_')
 }
 
 // withoutExtension returns in lower case the address that one with a plus is an

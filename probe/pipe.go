@@ -81,6 +81,9 @@ func (q *pipe) ask(questions []*pending) (left []*pending, err error) {
 	left = questions
 	var replies []policy.Reply // to the first of those that are left
 	for i, one := range questions {
+		if q.p.crowd.forsaken(left) {
+			return left, errGivenUp
+		}
 		reply, err := q.hear(one, began, i == 0 && begins)
 		if err != nil {
 			return left, err
@@ -90,7 +93,10 @@ func (q *pipe) ask(questions []*pending) (left []*pending, err error) {
 			left, replies = q.hand(left, replies), nil
 		}
 	}
-	if err := q.s.wire.inStep(); errors.Is(err, errOutOfStep) {
+	if len(replies) > 0 { // a yes is last: give one reply too many the time to arrive
+		time.Sleep(q.p.cfg.learnt.pace.roundTrip() / gatherPart)
+	}
+	if err := q.s.wire.look(); errors.Is(err, errOutOfStep) {
 		return left, err
 	}
 	return q.hand(left, replies), nil

@@ -25,6 +25,7 @@ import (
 type wire struct {
 	net.Conn
 	socket   net.Conn // under TLS; Conn itself without
+	gate     *gate    // between the two; nil without TLS
 	in       *bufio.Reader
 	greeting string // the first line that was read
 	heard    int    // octets that go-smtp has read
@@ -161,10 +162,7 @@ func (w *wire) isGoodbye() bool {
 // may be a session ticket, so only what is decrypted already counts.
 func (w *wire) inStep() error {
 	if w.Conn != w.socket {
-		if w.in.Buffered() > 0 {
-			return errOutOfStep
-		}
-		return nil
+		return w.readAhead()
 	}
 	return w.look()
 }
@@ -219,6 +217,8 @@ func (w *wire) look() error {
 	switch {
 	case err != nil:
 		return err
+	case errors.Is(peeked, syscall.EAGAIN) && w.Conn != w.socket:
+		return w.readAhead()
 	case errors.Is(peeked, syscall.EAGAIN):
 		return nil
 	case peeked != nil:
@@ -229,6 +229,34 @@ func (w *wire) look() error {
 		return w.lookThroughTLS()
 	}
 	return errOutOfStep
+}
+
+// gate is under TLS, and can be shut: then what TLS has read from the socket already
+// can be told from what has not come yet. It is used by one goroutine.
+type gate struct {
+	net.Conn
+	shut bool
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	if g.shut {
+		return 0, os.ErrDeadlineExceeded // which TLS does not take for the end
+	}
+	return g.Conn.Read(p)
+}
+
+// readAhead tells, without waiting, whether TLS has read something unasked. It reads
+// several records from the socket at once, and shows one.
+func (w *wire) readAhead() error {
+	if w.gate != nil && w.in.Buffered() == 0 {
+		w.gate.shut = true
+		_, _ = w.in.Peek(1)
+		w.gate.shut = false
+	}
+	if w.in.Buffered() > 0 {
+		return errOutOfStep
+	}
+	return nil
 }
 
 // lookThroughTLS reads what is in the socket of a connection that nobody uses: it
