@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"golang.org/x/text/cases"
+
 	"postwhere/policy"
 )
 
@@ -27,7 +29,7 @@ func recipientOf(word, resolved string) (recipient string, unquoted bool) {
 	}
 	mailbox := mailboxOf(word)
 	at := strings.LastIndexByte(mailbox, '@')
-	if at < 0 || !strings.EqualFold(mailbox[:at], a.Local()) {
+	if at < 0 || folded(mailbox[:at]) != folded(a.Local()) {
 		return word, false
 	}
 	if domain, err := policy.NormalDomain(mailbox[at+1:]); err != nil || domain != a.Domain() {
@@ -35,6 +37,10 @@ func recipientOf(word, resolved string) (recipient string, unquoted bool) {
 	}
 	return mailbox, true
 }
+
+// folded returns a local part as Postfix folds it for {rcpt_addr}: by ICU's full case
+// folding, which makes ss of ß (casefold in src/util/casefold.c).
+func folded(local string) string { return cases.Fold().String(local) }
 
 // special are the characters that may mean something else to Postfix than to us.
 const special = "\"\\()<>,;:[] \t"

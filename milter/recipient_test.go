@@ -32,6 +32,7 @@ func TestRecipientOf(t *testing.T) {
 		{"anna b@example.com", `"anna b"@example.com`, "anna b@example.com", true},
 		{"@relay.example:Anna@example.com", "anna@example.com", "Anna@example.com", true},
 		{"@a.example,@b.example:Anna@example.com", "anna@example.com", "Anna@example.com", true},
+		{`Yes\ß@example.com`, "yesss@example.com", "Yesß@example.com", true}, // full case folding
 		// Where the MTA has made something else of it, or has not said, it stays.
 		{`"Anna B"@Example.com`, "", `"Anna B"@Example.com`, false},
 		{`"anna"@example.com`, "bert@example.com", `"anna"@example.com`, false},

@@ -58,7 +58,9 @@ func (w *wire) Read(p []byte) (int, error) {
 		}
 	}
 	n := copy(p, w.frame)
-	w.frame = w.frame[n:]
+	if w.frame = w.frame[n:]; len(w.frame) == 0 {
+		w.long = bytes.Buffer{} // long frames are rare, and the next may be hours away
+	}
 	return n, nil
 }
 
@@ -120,9 +122,6 @@ func (w *wire) length() (int, error) {
 
 // whole returns a frame with its head, valid until the next is read.
 func (w *wire) whole(length int) ([]byte, error) {
-	if w.long.Cap() > 0 {
-		w.long = bytes.Buffer{} // long frames are rare, and not kept
-	}
 	size := headSize + length
 	if size <= w.in.Size() {
 		frame, err := w.in.Peek(size)
