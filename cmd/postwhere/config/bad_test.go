@@ -38,6 +38,7 @@ func TestWhatIsNoConfigurationIsRefusedWithItsPlace(t *testing.T) {
 		{"unknown key of a section", one + "[search]\ndeadlin = '1s'\n", `p.toml:5:1: unknown key "search.deadlin"`},
 		{"unknown key of a domain", one + "[[domain]]\nname = 'a.example'\nhost = ['mail2']\n", `p.toml:6:1: unknown key "domain.host"`},
 		{"unknown key of a host", one + "[host.mail1]\n  port = 26\n", `p.toml:5:3: unknown key "host.mail1.port"`},
+		{"host without quotes", one + "[host.mail1.example.net]\ntls = 'none'\n", `p.toml:4:2: unknown key "host.mail1.example.net": a name with dots goes in quotes, [host."mail1.example.net"]`},
 		{"two unknown keys", one + "[search]\na = 1\n[cache]\n  b = 1\n", `
 p.toml:5:1: unknown key "search.a"
 p.toml:7:3: unknown key "cache.b"`},

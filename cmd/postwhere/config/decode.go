@@ -24,7 +24,7 @@ func (c *Config) decode(file, text string) error {
 		for i := range unknown.Errors {
 			e := &unknown.Errors[i]
 			line, column := e.Position()
-			all.add("%s:%d:%d: unknown key %q", file, line, column, strings.Join(e.Key(), "."))
+			all.add("%s:%d:%d: unknown key %q%s", file, line, column, strings.Join(e.Key(), "."), hintAt(e.Key()))
 		}
 		return errors.Join(all...)
 	case errors.As(err, &wrong):
@@ -80,6 +80,14 @@ func misfitsIn(text string) error {
 		wrong.misfits("", tree, reflect.TypeFor[Config]())
 	}
 	return errors.Join(wrong...)
+}
+
+// hintAt says what an unknown key may have been meant to be, if one can tell.
+func hintAt(key []string) string {
+	if len(key) > 3 && key[0] == "host" {
+		return fmt.Sprintf(": a name with dots goes in quotes, [host.%q]", strings.Join(key[1:], "."))
+	}
+	return ""
 }
 
 // misfits goes through a value and the type that is to hold it.
