@@ -133,6 +133,7 @@ func TestNoConnectionCarriesMoreThanItsBudget(t *testing.T) {
 				})
 			}
 			asking.Wait()
+			settle(t, p)
 			p.Close()
 			wantWithinBudget(t, h)
 		})

@@ -171,6 +171,7 @@ func TestPostfixBears500Strangers(t *testing.T) {
 				})
 			}
 			asking.Wait()
+			settle(t, p)
 			p.Close()
 			asked := 0
 			sessions := waitSessions(t, h, int(connections.Load()))
@@ -187,6 +188,25 @@ func TestPostfixBears500Strangers(t *testing.T) {
 				t.Error("the host hung up")
 			}
 		})
+	}
+}
+
+// settle waits until no connection is on its way any more: one that is cut off by
+// Close while it is opened says no QUIT.
+func settle(t *testing.T, p *Prober) {
+	t.Helper()
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		p.crowd.mu.Lock()
+		coming := p.warming + p.crowd.coming + p.crowd.pipes
+		p.crowd.mu.Unlock()
+		p.mu.Unlock()
+		if s := p.pool.Stat(); coming == 0 && s.ConstructingResources()+s.AcquiredResources() == 0 {
+			return
+		}
+		if time.Since(begun) > patience {
+			t.Fatal("connections are opened without end")
+		}
 	}
 }
 

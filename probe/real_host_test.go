@@ -64,6 +64,7 @@ func (c realCase) run(t *testing.T) {
 	wantAll(t, p, c.no, policy.No, c.method)
 	wantAll(t, p, c.unsure, policy.Unsure, "")
 	c.askStrangers(t, p)
+	settle(t, p)
 	p.Close()
 	tap.check(t, c.bears, c.learns)
 	if lines := hadEnough.FindAllString(h.Log(), -1); len(lines) > c.learns {
