@@ -96,8 +96,7 @@ func (c *Cache) entry(o *owner, now time.Time) (e Entry, ok bool) {
 // watcher sees what Restore does. It returns whether another was pushed out for it.
 func (c *Cache) Restore(e Entry) (pushedOut bool) {
 	now := time.Now()
-	age := ageOf(e.Owner.At, now)
-	if e.Owner.Says != policy.Yes || age < 0 || e.Owner.At.After(now) || age >= c.limits.Load().Expire {
+	if !c.isAlive(e, now) {
 		return false
 	}
 	var room [keyRoom]byte
@@ -118,6 +117,12 @@ func (c *Cache) Restore(e Entry) (pushedOut bool) {
 	s.quiet = true
 	defer func() { s.quiet = false }()
 	return s.owners.Add(k.hash, o)
+}
+
+// isAlive tells whether an owner from outside is of an age that may be remembered.
+func (c *Cache) isAlive(e Entry, now time.Time) bool {
+	age := ageOf(e.Owner.At, now)
+	return e.Owner.Says == policy.Yes && age >= 0 && !e.Owner.At.After(now) && age < c.limits.Load().Expire
 }
 
 // Withdraw forgets an owner as Restore remembers one: one who was forgotten at a
