@@ -16,6 +16,15 @@ const (
 	freshFor = 90 * time.Second
 )
 
+// Doubts returns the mailboxes, by Address.Key, that were known until a moment ago,
+// and since when they are denied: they are not refused yet, also by the next Searcher
+// if it has them in its Options.
+func (s *Searcher) Doubts() map[string]time.Time { return s.doubts.all() }
+
+// Doubt has a mailbox not refused for a while, since another front end was told
+// at that time that it is no more.
+func (s *Searcher) Doubt(a Address, since time.Time) { s.doubts.addSince(a, since) }
+
 // doubts are the mailboxes that were known until a moment ago, by Key. The zero
 // value is ready; it may be used concurrently.
 type doubts struct {
@@ -27,6 +36,30 @@ type doubts struct {
 func (d *doubts) add(a Address) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.put(a, time.Now())
+}
+
+// addSince notes a mailbox that was denied to another front end, or was known to
+// it, at a time by its clock: if that is yet to come, now.
+func (d *doubts) addSince(a Address, since time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	since = now.Add(-max(now.Sub(since), 0))
+	if now.Sub(since) < doubtTime && since.After(d.since[a.Key()]) {
+		d.put(a, since)
+	}
+}
+
+// last returns since when a mailbox is in doubt, zero if it is not.
+func (d *doubts) last(a Address) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.since[a.Key()]
+}
+
+// put notes since when a mailbox is in doubt. mu is locked.
+func (d *doubts) put(a Address, since time.Time) {
 	now := time.Now()
 	if len(d.since) >= maxDoubts {
 		for key, since := range d.since {
@@ -41,7 +74,7 @@ func (d *doubts) add(a Address) {
 	if d.since == nil {
 		d.since = make(map[string]time.Time)
 	}
-	d.since[a.Key()] = now
+	d.since[a.Key()] = since
 }
 
 // has tells whether a mailbox of that address was known until a moment ago.

@@ -206,14 +206,18 @@ func (q *inquiry) linger(ctx context.Context, f Finding) {
 // was answered from memory: still yes, and the entry is as new; no, or a yes that
 // is a forward now, and the mailbox has moved or is gone, so the others are asked;
 // unsure, and the entry stands until it expires.
-func (s *Searcher) refresh(d *Domain, a Address, owner *Host) {
+// known is what memory has of the owner, fresh that his word of late is wanted, and
+// not just one that is not stale.
+func (s *Searcher) refresh(d *Domain, a Address, owner *Host, known Answer, fresh bool) {
 	s.memory.Postpone(a) // until the answer is here, or for a while if there is none
 	// One refresh at a time, whatever memory makes of it, in whichever spelling.
 	s.refreshes.DoChan(a.Key(), func() (any, error) {
 		if s.enter() == nil {
 			defer s.leave()
 			defer s.survive("refresh failed")
-			s.renew(d, a, owner)
+			if !s.renewedElsewhere(d, a, known, fresh) {
+				s.renew(d, a, owner)
+			}
 		}
 		return nil, nil
 	})
@@ -232,6 +236,7 @@ func (s *Searcher) renew(d *Domain, a Address, owner *Host) {
 	case answer.Says == No:
 		s.doubts.add(a) // first: there is no moment without owner and doubt
 		s.memory.Disown(a)
+		s.deny(a, answer)
 		s.memory.Keep(a, []Answer{answer})
 		_, err = s.locate(ctx, d, a, wish{until: time.Now().Add(s.opt.Deadline)})
 	}

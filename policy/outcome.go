@@ -30,6 +30,11 @@ func (s *Searcher) finding(hosts []*Host, answers []Answer, source string) Findi
 	return f
 }
 
+// remembered makes a finding of an owner that memory has.
+func remembered(h *Host, owner Answer) Finding {
+	return Finding{Verdict: Deliver, Host: h, Source: SourceMemory, Age: time.Since(owner.At)}
+}
+
 func (s *Searcher) deferred(f Finding, why string) Finding {
 	f.Verdict, f.Host, f.LastResort, f.Reply, f.Why = Defer, nil, false, s.opt.Defer, why
 	return f

@@ -31,6 +31,8 @@ type Options struct {
 	Observe func(r Request, f Finding, err error, took time.Duration)
 	// Log takes what concerns the program and no recipient.
 	Log *slog.Logger
+	// Shared, if set, is the memory that other front ends have, too.
+	Shared Shared
 	// Doubts are those of the Searcher before this one; see Searcher.Doubts.
 	Doubts map[string]time.Time
 	// Base is the context whose values the probers see; nil: context.Background().
@@ -80,11 +82,6 @@ func (s *Searcher) Ours(name string) bool {
 	n, err := NormalDomain(name)
 	return err == nil && s.domains[n] != nil
 }
-
-// Doubts returns the mailboxes, by Address.Key, that were known until a moment ago,
-// and since when they are denied: they are not refused yet, also by the next Searcher
-// if it has them in its Options.
-func (s *Searcher) Doubts() map[string]time.Time { return s.doubts.all() }
 
 // Asked returns the address that the hosts are asked about, and that is remembered,
 // for a recipient. The error says why there is none.
@@ -224,10 +221,10 @@ func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Fi
 		if h := d.host(memo.Owner.Host); h != nil {
 			// A message that is about to be sent there is worth a question behind it:
 			// if the mailbox has moved, the next try finds it.
-			if memo.Stale || w.fresh && time.Since(memo.Owner.At) >= freshFor {
-				s.refresh(d, a, h)
+			if old := w.fresh && time.Since(memo.Owner.At) >= freshFor; old || memo.Stale {
+				s.refresh(d, a, h, memo.Owner, old)
 			}
-			return Finding{Verdict: Deliver, Host: h, Source: SourceMemory, Age: time.Since(memo.Owner.At)}, nil
+			return remembered(h, memo.Owner), nil
 		}
 		s.doubts.add(a)
 		s.memory.Disown(a) // its host is the domain's no more
@@ -241,12 +238,15 @@ func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Fi
 		}
 		memo.Answers = nil
 	}
-	found := s.flights.DoChan(a.String(), func() (any, error) { return s.inquire(a, hosts, memo.Answers) })
+	found := s.flights.DoChan(a.String(), func() (any, error) { return s.seek(d, a, hosts, memo.Answers) })
 	patience, stop := context.WithDeadline(ctx, w.until)
 	defer stop()
 	select {
 	case r := <-found:
 		f, _ := r.Val.(Finding)
+		if f.Source == SourceMemory && w.fresh && f.Age >= freshFor { // another front end's
+			s.refresh(d, a, f.Host, Answer{At: time.Now().Add(-f.Age)}, true)
+		}
 		if f.leansOnNo() && !settles(d.Hosts(), f.Answers) {
 			// The search began before the domain got a host, which was not asked.
 			f = s.deferred(f, "the domain's hosts changed during the search")
