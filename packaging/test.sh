@@ -18,6 +18,7 @@ gcc                                 gcc libc6-dev
 miltertest                          miltertest
 mount                               mount
 postfix                             postfix
+redis-server                        redis-server
 swaks                               swaks
 '
 # Mail servers that Debian lets nobody install beside postfix. They are unpacked
@@ -66,7 +67,7 @@ main() {
 
 # install_missing sees to it that all that is in $needed is there.
 install_missing() {
-	local what packages missing=() dovecot
+	local what packages missing=() services=() service
 	while read -r what packages; do
 		# shellcheck disable=SC2206 # it is a list
 		[[ -z $what || -e $what ]] || command -v "$what" >/dev/null || missing+=($packages)
@@ -81,17 +82,21 @@ install_missing() {
 		if [[ " ${missing[*]} " == *' postfix '* ]] && command -v debconf-set-selections >/dev/null; then
 			echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 		fi
-		dovecot=$(command -v dovecot) || true
+		for service in dovecot redis-server; do
+			command -v "$service" >/dev/null || services+=("$service")
+		done
 		export DEBIAN_FRONTEND=noninteractive
 		# --no-remove, for one mail server's package throws out another's.
 		if ! { update_lists && quietly -y --no-remove --no-install-recommends install "${missing[@]}"; }; then
 			cat "$scratch/apt"
 			fail "could not install ${missing[*]} by apt-get; please do."
 		fi
-		# Nor does a Dovecot that was not here before.
-		if [[ -z $dovecot ]] && command -v dovecot >/dev/null; then
-			update-rc.d dovecot disable
-		fi
+		# Nor does a Dovecot or a Redis that was not here before.
+		for service in "${services[@]}"; do
+			if command -v "$service" >/dev/null; then
+				update-rc.d "$service" disable
+			fi
+		done
 		if [[ -n $policy ]]; then
 			rm -f "$policy"
 			policy=

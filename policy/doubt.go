@@ -6,10 +6,10 @@ import (
 )
 
 const (
-	// doubtTime is how long a mailbox that was known, and that its host denies now,
+	// DoubtTime is how long a mailbox that was known, and that its host denies now,
 	// is not refused: it may be on its way to another host, and a directory that is
 	// empty for a moment must not undo what was known for days.
-	doubtTime = 10 * time.Minute
+	DoubtTime = 10 * time.Minute
 	maxDoubts = 100000 // mailboxes; beyond them those that are over are dropped, or else all
 	// freshFor is how old a rejection may be on which a message would be bounced.
 	// Answers are as old as the connections that they came over.
@@ -46,7 +46,7 @@ func (d *doubts) addSince(a Address, since time.Time) {
 	defer d.mu.Unlock()
 	now := time.Now()
 	since = now.Add(-max(now.Sub(since), 0))
-	if now.Sub(since) < doubtTime && since.After(d.since[a.Key()]) {
+	if now.Sub(since) < DoubtTime && since.After(d.since[a.Key()]) {
 		d.put(a, since)
 	}
 }
@@ -63,7 +63,7 @@ func (d *doubts) put(a Address, since time.Time) {
 	now := time.Now()
 	if len(d.since) >= maxDoubts {
 		for key, since := range d.since {
-			if now.Sub(since) >= doubtTime {
+			if now.Sub(since) >= DoubtTime {
 				delete(d.since, key)
 			}
 		}
@@ -85,7 +85,7 @@ func (d *doubts) has(a Address) bool {
 	if !ok {
 		return false
 	}
-	if time.Since(since) < doubtTime {
+	if time.Since(since) < DoubtTime {
 		return true
 	}
 	delete(d.since, a.Key())
@@ -98,7 +98,7 @@ func (d *doubts) all() map[string]time.Time {
 	defer d.mu.Unlock()
 	all := make(map[string]time.Time)
 	for key, since := range d.since {
-		if time.Since(since) < doubtTime {
+		if time.Since(since) < DoubtTime {
 			all[key] = since.Round(0)
 		}
 	}
@@ -111,7 +111,7 @@ func (d *doubts) restore(all map[string]time.Time) {
 	now := time.Now()
 	d.since = make(map[string]time.Time)
 	for key, since := range all {
-		if age := now.Sub(since); age < doubtTime && len(d.since) < maxDoubts {
+		if age := now.Sub(since); age < DoubtTime && len(d.since) < maxDoubts {
 			d.since[key] = now.Add(-max(age, 0))
 		}
 	}

@@ -53,16 +53,16 @@ func TestDoubtIsHandedOn(t *testing.T) {
 		mail1.has()
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
 		synctest.Wait()
-		time.Sleep(doubtTime / 2)
+		time.Sleep(DoubtTime / 2)
 		all := s.Doubts()
 		all["late@example.com"] = time.Now().Add(time.Hour)
-		all["early@example.com"] = time.Now().Add(-doubtTime)
+		all["early@example.com"] = time.Now().Add(-DoubtTime)
 		next := NewSearcher(nil, nil, Options{Doubts: all})
 		defer next.Close(t.Context())
 		for _, after := range []struct {
 			time.Duration
 			doubted []string
-		}{{0, []string{"anna@example.com", "late@example.com"}}, {doubtTime / 2, []string{"late@example.com"}}, {doubtTime / 2, nil}} {
+		}{{0, []string{"anna@example.com", "late@example.com"}}, {DoubtTime / 2, []string{"late@example.com"}}, {DoubtTime / 2, nil}} {
 			time.Sleep(after.Duration)
 			if got := slices.Sorted(maps.Keys(next.Doubts())); !slices.Equal(got, after.doubted) {
 				t.Errorf("got %v, want %v", got, after.doubted)
@@ -86,7 +86,7 @@ func TestDoubtIsAboutOneMailboxAndItsExtensions(t *testing.T) {
 		for _, recipient := range []string{"bert@example.com", "bert+anna@example.com"} {
 			wantVerdict(t, s.look(t, recipient), Reject)
 		}
-		time.Sleep(doubtTime)
+		time.Sleep(DoubtTime)
 		for _, recipient := range []string{"anna@example.com", "anna+list@example.com"} {
 			wantVerdict(t, s.look(t, recipient), Reject)
 		}
@@ -112,7 +112,7 @@ func TestOwnerOnAHostThatMXLostIsDeferredNotRejected(t *testing.T) {
 		s := newSite(t, mail1, mail2)
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
 		s.domain.SetHosts(listOf(mail2))
-		for begun := time.Now(); time.Since(begun) < doubtTime; time.Sleep(time.Minute) {
+		for begun := time.Now(); time.Since(begun) < DoubtTime; time.Sleep(time.Minute) {
 			wantVerdict(t, s.look(t, "anna@example.com"), Defer)
 		}
 		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
@@ -129,7 +129,7 @@ func TestMailboxThatIsFoundAgainMayBeDoubtedAgain(t *testing.T) {
 		for _, hosts := range [][]*mailHost{{mail2}, {mail1, mail2}, {mail2}} {
 			s.look(t, "anna@example.com")
 			s.domain.SetHosts(listOf(hosts...))
-			time.Sleep(doubtTime)
+			time.Sleep(DoubtTime)
 		}
 		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
 	})
@@ -140,7 +140,7 @@ func TestDoubtsAreBounded(t *testing.T) {
 		var d doubts
 		old, young := mustParse(t, "old@example.com"), mustParse(t, "young@example.com")
 		d.add(old)
-		time.Sleep(doubtTime)
+		time.Sleep(DoubtTime)
 		d.add(young)
 		for i := range maxDoubts - 1 {
 			d.add(mustParse(t, fmt.Sprintf("u%d@example.com", i)))

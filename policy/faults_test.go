@@ -118,7 +118,7 @@ func TestFaultWhileARefreshSearchesIsSurvived(t *testing.T) {
 		memory.breaks("")
 		mail1.has()
 		wantVerdict(t, s.look(t, "anna@example.com"), Defer) // it was there a moment ago
-		time.Sleep(doubtTime)
+		time.Sleep(DoubtTime)
 		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
 	})
 }

@@ -166,7 +166,7 @@ func TestMailboxThatIsGoneFromItsOwnerGoesToTheLastResortWhenTheDoubtIsOver(t *t
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
 		synctest.Wait()
 		wantVerdict(t, s.look(t, "anna@example.com"), Defer) // it may be on its way
-		time.Sleep(doubtTime)
+		time.Sleep(DoubtTime)
 		wantLastResort(t, s.look(t, "anna@example.com"), last, SourceSearch)
 	})
 }

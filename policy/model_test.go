@@ -72,7 +72,7 @@ func (w *world) wasDue(name string, h *worldHost, stale time.Time) bool {
 // judgeDoubt: no mailbox is refused that was delivered to a moment ago.
 func (w *world) judgeDoubt(local string, asked time.Time) {
 	at, ok := w.delivered[local]
-	if ok && asked.After(at) && time.Since(at) < doubtTime {
+	if ok && asked.After(at) && time.Since(at) < DoubtTime {
 		w.accuse("rejected %q, which was delivered %v ago", local, time.Since(at))
 	}
 }
@@ -80,7 +80,7 @@ func (w *world) judgeDoubt(local string, asked time.Time) {
 // mayDoubt tells whether one of the mailboxes may have lost its owner lately: a
 // host that had said yes to it said no, or was none of the domain's.
 func (w *world) mayDoubt(names []string) bool {
-	lately := time.Now().Add(-doubtTime - 2*deadline)
+	lately := time.Now().Add(-DoubtTime - 2*deadline)
 	for _, h := range w.all {
 		off := !slices.Contains(w.listed, h) || w.off[h].After(lately)
 		for _, name := range names {

@@ -80,7 +80,7 @@ func TestRefreshFindsThatTheMailboxIsGoneAndRefusesItWhenTheDoubtIsOver(t *testi
 		}
 		wantAsked(t, 2, mail2)
 		wantAsked(t, 3, mail1)
-		time.Sleep(doubtTime - ms)
+		time.Sleep(DoubtTime - ms)
 		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
 		time.Sleep(ms)
 		wantVerdict(t, s.look(t, "anna@example.com"), Reject)

@@ -174,7 +174,7 @@ func TestMailboxDeniedElsewhereIsNotRefused(t *testing.T) {
 		if at[0].memory.owner("anna@example.com") != "" {
 			t.Error("she came back from the shared memory")
 		}
-		time.Sleep(doubtTime)
+		time.Sleep(DoubtTime)
 		for _, i := range []int{0, 2} {
 			wantVerdict(t, at[i].look(t, "anna@example.com"), Reject)
 		}
@@ -184,16 +184,16 @@ func TestMailboxDeniedElsewhereIsNotRefused(t *testing.T) {
 func TestDoubtOfAnotherFrontEndsClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, newHost("mail1"))
-		for local, since := range map[string]time.Duration{"ahead": time.Hour, "now": 0, "late": -doubtTime + time.Second} {
+		for local, since := range map[string]time.Duration{"ahead": time.Hour, "now": 0, "late": -DoubtTime + time.Second} {
 			s.Doubt(AddressOf(local, "example.com"), time.Now().Add(since).Round(0))
 		}
-		s.Doubt(AddressOf("over", "example.com"), time.Now().Add(-doubtTime))
+		s.Doubt(AddressOf("over", "example.com"), time.Now().Add(-DoubtTime))
 		s.Doubt(AddressOf("now", "example.com"), time.Now().Add(-time.Minute)) // and since later
 		wantVerdict(t, s.look(t, "over@example.com"), Reject)
 		for _, local := range []string{"ahead", "now", "late"} {
 			wantVerdict(t, s.look(t, local+"@example.com"), Defer)
 		}
-		time.Sleep(doubtTime - time.Second)
+		time.Sleep(DoubtTime - time.Second)
 		wantVerdict(t, s.look(t, "now@example.com"), Defer)
 		time.Sleep(time.Second)
 		for _, local := range []string{"ahead", "now", "late"} {
@@ -212,7 +212,7 @@ func TestOwnerOfAHostThatIsNotOurs(t *testing.T) {
 		if c.owners["anna@example.com"].Host != "mail9" || !c.denied["anna@example.com"].IsZero() {
 			t.Error("who has that host was told that she is gone")
 		}
-		time.Sleep(doubtTime)
+		time.Sleep(DoubtTime)
 		wantVerdict(t, at[0].look(t, "anna@example.com"), Reject)
 	})
 }

@@ -25,8 +25,9 @@ var mayImport = map[string][]string{
 	"milter":                   {"policy", "policy/server"},
 	"cache":                    {"policy"},
 	"cache/disk":               {"policy", "cache"},
+	"cache/shared":             {"policy", "cache"},
 	"probe":                    {"policy"},
-	"cmd/postwhere/config":     {"policy", "probe", "cache"},
+	"cmd/postwhere/config":     {"policy", "probe", "cache", "cache/shared"},
 	"cmd/postwhere/demo":       {},
 	"packaging/realhost":       {},
 	"cmd/postwhere":            nil, // all of it

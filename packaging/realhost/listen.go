@@ -47,7 +47,7 @@ func (s *Server) waitGreeting(t testing.TB, addr string, before int) {
 	var last error
 	var why string
 	poll(func() bool {
-		last = greeting(addr)
+		last = s.answers(addr)
 		why = fatal(s.Log()[before:])
 		if why == "" && s.ended() {
 			why = "the server has ended"

@@ -47,7 +47,8 @@ type Server struct {
 	pidFile string
 	env     []string // lets the server's other commands find its configuration
 
-	prepare      func(testing.TB) // what has to be done before each start
+	prepare      func(testing.TB)        // what has to be done before each start
+	answers      func(addr string) error // nil if it serves there; default: an SMTP greeting
 	startCommand []string
 	stopCommand  []string
 
@@ -205,7 +206,7 @@ func newServer(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{dir: dir, dismiss: func() {}}
+	s := &Server{dir: dir, answers: greeting, dismiss: func() {}}
 	t.Cleanup(func() {
 		s.Stop(t)
 		s.dismiss()

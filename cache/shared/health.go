@@ -1,0 +1,179 @@
+package shared
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/sony/gobreaker/v2"
+)
+
+// How often a server that is away is tried.
+const (
+	firstTry = 100 * time.Millisecond
+	lastTry  = 5 * time.Second
+	// steady is how long it must be there before it is tried that soon again: one
+	// that comes and goes is left alone for longer each time.
+	steady = time.Minute
+	// maxFailures is how many look-ups in a row may be in vain before the server is
+	// away: one may be, say while the server forks.
+	maxFailures = 3
+)
+
+// errBusy: all connections are in use. The server is not away for that.
+var errBusy = errors.New("all connections are in use")
+
+// health is the breaker of the server. While it is open nobody asks the server, but
+// for one who tries it in the background. It may be used concurrently; close ends it.
+type health struct {
+	breaker *gobreaker.CircuitBreaker[string]
+	outage  atomic.Pointer[outage]
+	certain atomic.Bool           // the failure that is reported needs no second
+	why     atomic.Pointer[error] // of the last failure
+	gone    chan struct{}         // has an element while the server may be away
+	log     *slog.Logger
+	try     func(context.Context) error
+
+	mu   sync.Mutex
+	back chan struct{} // closed when the server is there; nil: it is
+
+	ctx    context.Context
+	stop   context.CancelFunc
+	trying sync.WaitGroup
+}
+
+type outage struct {
+	since time.Time
+	why   error
+}
+
+// newHealth returns the health of a server that is taken to be there. try finds out
+// whether it is.
+func newHealth(log *slog.Logger, try func(context.Context) error) *health {
+	h := &health{log: log, try: try, gone: make(chan struct{}, 1)}
+	h.ctx, h.stop = context.WithCancel(context.Background())
+	h.breaker = gobreaker.NewCircuitBreaker[string](gobreaker.Settings{
+		Timeout: firstTry / 4, // half open when the background tries
+		ReadyToTrip: func(c gobreaker.Counts) bool {
+			return h.certain.Swap(false) || c.ConsecutiveFailures >= maxFailures
+		},
+		IsExcluded:    func(err error) bool { return errors.Is(err, errBusy) || errors.Is(err, context.Canceled) },
+		OnStateChange: h.changed,
+	})
+	h.trying.Go(h.keepTrying)
+	return h
+}
+
+// ask returns what a question to the server returns, unless it is known to be away.
+func (h *health) ask(question func() (string, error)) (string, error) {
+	if h.outage.Load() != nil {
+		return "", errAway
+	}
+	return h.breaker.Execute(func() (string, error) {
+		text, err := question()
+		if err != nil {
+			h.why.Store(&err)
+		}
+		return text, err
+	})
+}
+
+// fail reports that the server is away, for certain.
+func (h *health) fail(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	_, _ = h.ask(func() (string, error) {
+		h.certain.Store(true)
+		return "", err
+	})
+}
+
+// err returns why the server is not asked, nil if it is.
+func (h *health) err() error {
+	o := h.outage.Load()
+	if o == nil {
+		return nil
+	}
+	return fmt.Errorf("%w since %s: %w", errAway, o.since.Format(time.TimeOnly), o.why)
+}
+
+// wait waits until the server is there, and tells whether it was before ctx ended.
+func (h *health) wait(ctx context.Context) bool {
+	h.mu.Lock()
+	back := h.back
+	h.mu.Unlock()
+	if back == nil {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-back:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// changed is called with the breaker's lock held.
+func (h *health) changed(_ string, from, to gobreaker.State) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case to == gobreaker.StateClosed:
+		o := h.outage.Swap(nil)
+		close(h.back)
+		h.back = nil
+		h.log.Info("shared memory is back", "away_for", time.Since(o.since).Round(time.Millisecond).String())
+	case from == gobreaker.StateClosed:
+		o := &outage{since: time.Now(), why: *h.why.Load()}
+		h.outage.Store(o)
+		h.back = make(chan struct{})
+		select {
+		case h.gone <- struct{}{}:
+		default:
+		}
+		h.log.Warn("shared memory is away: this front end goes on alone, and tries again", "why", o.why.Error())
+	}
+}
+
+// keepTrying tries the server whenever it is away, until it is back.
+func (h *health) keepTrying() {
+	pace := backoff.NewExponentialBackOff()
+	pace.InitialInterval, pace.MaxInterval = firstTry, lastTry
+	var back time.Time
+	for {
+		select {
+		case <-h.gone:
+		case <-h.ctx.Done():
+			return
+		}
+		if time.Since(back) > steady {
+			pace.Reset()
+		}
+		for o := h.outage.Load(); o != nil; o = h.outage.Load() {
+			timer := time.NewTimer(pace.NextBackOff())
+			select {
+			case <-timer.C:
+			case <-h.ctx.Done():
+				timer.Stop()
+				return
+			}
+			_, err := h.breaker.Execute(func() (string, error) { return "", h.try(h.ctx) })
+			if err != nil && h.ctx.Err() == nil {
+				h.outage.CompareAndSwap(o, &outage{o.since, err})
+			}
+		}
+		back = time.Now()
+	}
+}
+
+// close ends the trying.
+func (h *health) close() {
+	h.stop()
+	h.trying.Wait()
+}

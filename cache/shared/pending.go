@@ -1,0 +1,201 @@
+package shared
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"postwhere/cache"
+)
+
+// Bounds of what waits to be told.
+const (
+	// maxPending is how many mailboxes wait, some 10 MB of names. Beyond it they are
+	// looked up in memory, when the server is back.
+	maxPending = 100_000
+	maxPurges  = 1000
+)
+
+// pending is what the others are yet to be told of. Of an owner the name is enough,
+// since memory knows the rest. Its methods may be called concurrently.
+type pending struct {
+	mu     sync.Mutex
+	owned  map[cache.Name]struct{}
+	denied map[cache.Name]time.Time
+	purges []purge
+	// lost, if not zero, is since when owners were learnt that are not in owned.
+	lost  time.Time
+	told  time.Time     // when nothing was waiting
+	wake  chan struct{} // has an element when something waits
+	ended chan struct{} // closed when nothing comes any more
+	once  sync.Once
+}
+
+// purge is one that the others are yet to be told of.
+type purge struct {
+	cache.Purge
+	done chan struct{} // closed when it has its effect everywhere
+}
+
+func newPending() *pending {
+	return &pending{
+		owned: make(map[cache.Name]struct{}), denied: make(map[cache.Name]time.Time),
+		told: time.Now(), wake: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+}
+
+// own notes that a mailbox has an owner.
+func (p *pending) own(n cache.Name) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owned[n] = struct{}{}
+	if len(p.owned) > maxPending {
+		clear(p.owned)
+		if p.lost.IsZero() {
+			p.lost = p.told
+		}
+	}
+	p.nudge()
+}
+
+// deny notes that an owner has denied a mailbox.
+func (p *pending) deny(n cache.Name, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.denied) >= maxPending {
+		clear(p.denied) // of this front end's doubts they are kept
+	}
+	p.denied[n] = at
+	p.nudge()
+}
+
+// deniedAt returns when a mailbox was denied that the others are yet to hear of.
+func (p *pending) deniedAt(n cache.Name) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.denied[n]
+}
+
+// purge notes a purge. The channel is closed when it has its effect.
+func (p *pending) purge(of cache.Purge) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.purges); n >= maxPurges {
+		if of = (cache.Purge{All: true}); p.purges[n-1].Purge == of { // which costs questions
+			return p.purges[n-1].done
+		}
+	}
+	waiting := purge{of, make(chan struct{})}
+	p.purges = append(p.purges, waiting)
+	p.nudge()
+	return waiting.done
+}
+
+// nudge wakes who tells. mu is locked.
+func (p *pending) nudge() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// batch is what is told at once.
+type batch struct {
+	owned  []cache.Name
+	denied map[cache.Name]time.Time
+}
+
+func (b batch) len() int { return len(b.owned) + len(b.denied) }
+
+// take returns some of the changes. They wait until settle.
+func (p *pending) take(most int) batch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := batch{denied: make(map[cache.Name]time.Time)}
+	for n, at := range p.denied {
+		if b.len() == most {
+			break
+		}
+		b.denied[n] = at
+	}
+	for n := range p.owned {
+		if b.len() == most {
+			break
+		}
+		if _, too := p.denied[n]; !too { // first that he was denied, then who has him since
+			b.owned = append(b.owned, n)
+			delete(p.owned, n) // what is learnt meanwhile is noted again
+		}
+	}
+	if b.len() == 0 && p.lost.IsZero() && len(p.purges) == 0 {
+		p.told = time.Now()
+	}
+	return b
+}
+
+// settle notes that a batch is told; or not, and it waits on.
+func (p *pending) settle(b batch, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		for _, n := range b.owned {
+			p.owned[n] = struct{}{}
+		}
+		return
+	}
+	for n, at := range b.denied {
+		if p.denied[n].Equal(at) {
+			delete(p.denied, n)
+		}
+	}
+}
+
+// takeLost returns since when owners were learnt that only memory knows, if so.
+func (p *pending) takeLost() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	since := p.lost
+	p.lost = time.Time{}
+	return since
+}
+
+// giveBackLost is for who could not tell of them.
+func (p *pending) giveBackLost(since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = since
+}
+
+// firstPurge returns the purge that has waited for the longest.
+func (p *pending) firstPurge() (of purge, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.purges) == 0 {
+		return purge{}, false
+	}
+	return p.purges[0], true
+}
+
+// purged notes that the first purge has its effect.
+func (p *pending) purged() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.purges[0].done)
+	p.purges = slices.Delete(p.purges, 0, 1)
+}
+
+// len returns how many changes wait.
+func (p *pending) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.purges) + len(p.denied)
+	for name := range p.owned {
+		if _, too := p.denied[name]; !too {
+			n++
+		}
+	}
+	return n
+}
+
+// close notes that nothing comes any more.
+func (p *pending) close() { p.once.Do(func() { close(p.ended) }) }

@@ -1,0 +1,73 @@
+package shared
+
+import "github.com/redis/go-redis/v9"
+
+// Scripts are run by the server, each as one step to everybody else (EVAL, Redis 5
+// and later). Each takes the names of the streams, then what it is about.
+
+// storeScript stores records, each only in place of one that is of another version,
+// or older. A record that is for the stream of denials is told there, too.
+//
+// It stores nothing, and returns 0, if there has been a purge that the writer has not
+// heard of: what he writes may be what was purged.
+//
+//	KEYS: the stream of purges, that of denials, and the records'
+//	ARGV: the writer's position in the stream of purges, the version, lifetime (ms) and
+//	      length of a stream, and of each record: its time, lifetime (ms), text, and the
+//	      address if it was denied, else ""
+var storeScript = redis.NewScript(`
+if redis.call('XREAD', 'COUNT', 1, 'STREAMS', KEYS[1], ARGV[1]) then return 0 end
+for i = 3, #KEYS do
+	local at, life, text, denied = ARGV[4*i-7], ARGV[4*i-6], ARGV[4*i-5], ARGV[4*i-4]
+	local old = redis.pcall('GET', KEYS[i])
+	local newer = false
+	if type(old) == 'string' then
+		local v, t = string.match(old, '^(%d+) (%d+) ')
+		newer = v == ARGV[2] and tonumber(t) >= tonumber(at)
+	end
+	if not newer then
+		redis.call('SET', KEYS[i], text, 'PX', life)
+		if denied ~= '' then
+			redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'v', ARGV[2], 'address', denied, 'at', at)
+			redis.call('PEXPIRE', KEYS[2], ARGV[3])
+		end
+	end
+end
+return 1
+`)
+
+// purgeScript tells of a purge, and removes the owner of the address if it is of one.
+// That an address was denied stays known: the mailbox was known until a moment ago,
+// and is not refused for that.
+//
+//	KEYS: the stream of purges, and the record if the purge is of an address
+//	ARGV: lifetime (ms) and length of the stream, the version, the front end, and which
+//	      purge it is, in two words
+var purgeScript = redis.NewScript(`
+if KEYS[2] then
+	local old = redis.pcall('GET', KEYS[2])
+	if type(old) == 'string' and string.find(old, '"host":', 1, true) then redis.call('DEL', KEYS[2]) end
+end
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'v', ARGV[3], 'by', ARGV[4], 'kind', ARGV[5], 'what', ARGV[6])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+`)
+
+// removeScript removes those records of owners whose text has what is given.
+//
+//	KEYS: the records
+//	ARGV: the text
+var removeScript = redis.NewScript(`
+local n = 0
+for i = 1, #KEYS do
+	local old = redis.pcall('GET', KEYS[i])
+	if type(old) == 'string' and string.find(old, ARGV[1], 1, true) then n = n + redis.call('DEL', KEYS[i]) end
+end
+return n
+`)
+
+// streamLength is about how many purges, and denials, are known to who was away.
+const streamLength = 10_000
+
+func (l *Link) purgeStream() string  { return l.cfg.Prefix + "purges" }
+func (l *Link) denialStream() string { return l.cfg.Prefix + "denied" }

@@ -1,0 +1,151 @@
+// Package shared lets several front ends have one memory, in a Redis or Valkey
+// server, behind the memory that each has in its own process.
+//
+// What one front end has found serves the others: a look-up that memory cannot
+// answer reads the owner from the server before the hosts are asked. What is
+// written there is written behind the look-up. The server may be slow, hung, gone,
+// full or empty, or be no Redis at all: then each front end goes on alone. A look-up
+// waits for it 5 ms at most, and not at all once it is known to be away.
+//
+// Nothing that can refuse a mailbox comes from the server. Strangers are not shared:
+// a no of theirs would be worth a question to a host, until it is five minutes old,
+// and could refuse a mailbox where two front ends mean two machines by the name of
+// one host; and a dictionary attack would push the owners out of a server that is
+// full. What is shared is a yes, which costs a question if it is wrong, and that a
+// mailbox was denied, which keeps it from being refused for a while.
+//
+// Two front ends that look for one address at the same moment both ask the hosts.
+// To have one of them wait would take a write before each question, and a wait for
+// a stranger's end: for what is rarely asked at two front ends within the
+// milliseconds that the hosts take to answer.
+//
+// In the server all keys begin with the prefix, and nothing else is touched:
+//
+//	address:ADDRESS  what is known of it (record), for as long as it lives
+//	purges           a stream of what was purged, of late
+//	denied           a stream of mailboxes that were denied, of late
+//
+// Front ends read the streams as they grow, and one that was away reads on where it
+// was: so a purge reaches all. Nobody writes an owner who has not heard of all
+// purges; the server sees to it (scripts).
+package shared
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postwhere/cache"
+)
+
+// Config is what Start needs.
+type Config struct {
+	Server
+	// Expire is how long an owner lives there: as long as in Cache.
+	Expire time.Duration
+	// Cache is the memory in front of it.
+	Cache *cache.Cache
+	// Denied, if set, is told of each mailbox that another front end's host has
+	// denied, and since when. It must not wait for anything.
+	Denied func(n cache.Name, since time.Time)
+	// Position is where Link.Position was when the program ran last; the zero value
+	// begins now.
+	Position Position
+	Log      *slog.Logger
+}
+
+// Link is a front end's connection to the shared memory. Its methods may be called
+// concurrently, and a nil Link is one to a memory that is never there.
+type Link struct {
+	cfg     Config
+	log     *slog.Logger
+	id      string        // of this front end, so that it knows its own purges
+	quick   *redis.Client // for what a look-up waits for
+	patient *redis.Client // for the rest
+	health  *health
+	pending *pending
+
+	mu       sync.Mutex
+	position Position
+	moved    chan struct{} // closed when position is another
+	full     error         // why the server takes nothing, nil: it does
+
+	ctx  context.Context
+	stop context.CancelFunc
+
+	telling, following sync.WaitGroup
+}
+
+// How long the server may take.
+const (
+	// maxWait bounds what a look-up waits for it.
+	maxWait = 5 * time.Millisecond
+	// poolWait is less: who has waited so long for a connection has not found out
+	// anything about the server.
+	poolWait = 4 * time.Millisecond
+	// patience is for what nobody waits for.
+	patience = time.Second
+	// closeWait is how long Close goes on to tell what was learnt.
+	closeWait = time.Second
+)
+
+// Start begins to share the owners of a cache, until Close. A server that cannot be
+// reached is said to the log, and tried again: Start never fails, and does not wait.
+func Start(cfg Config) *Link {
+	l := &Link{
+		cfg: cfg, log: cfg.Log.With("server", cfg.Server.String()), id: newID(),
+		quick:    redis.NewClient(cfg.Server.options(maxWait, poolWait)),
+		patient:  redis.NewClient(cfg.Server.options(patience, patience)),
+		pending:  newPending(),
+		position: cfg.Position.orNow(),
+		moved:    make(chan struct{}),
+	}
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	l.health = newHealth(l.log, l.try)
+	l.following.Go(l.follow)
+	l.telling.Go(l.tell)
+	return l
+}
+
+// Close tells the others what they are yet to be told, if that takes no more than a
+// second, and ends the sharing. What is under way returns soon.
+func (l *Link) Close() {
+	if l == nil {
+		return
+	}
+	end := time.AfterFunc(closeWait, l.stop)
+	defer end.Stop()
+	l.pending.close()
+	if l.health.err() != nil {
+		l.stop()
+	}
+	l.telling.Wait()
+	l.stop()
+	l.health.close()
+	_ = l.quick.Close()
+	_ = l.patient.Close() // a read that waits for the streams to grow ends with it
+	l.following.Wait()
+}
+
+// State is how it goes with the sharing.
+type State struct {
+	Server  string // without the password
+	Waiting int    // changes that the others are yet to be told of
+	// Why is why the server is not asked, or takes nothing; nil: all is well.
+	Why error
+}
+
+// State returns how it goes.
+func (l *Link) State() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return State{Server: l.cfg.Server.String(), Waiting: l.pending.len(), Why: cmp.Or(l.health.err(), l.full)}
+}
+
+// errAway: the server is not asked.
+var errAway = errors.New("is away")

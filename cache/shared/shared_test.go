@@ -1,0 +1,122 @@
+package shared
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"postwhere/cache"
+	"postwhere/policy"
+)
+
+func TestOwnerOfOneFrontEndIsKnownToTheOthers(t *testing.T) {
+	t.Parallel()
+	_, at, client := redisAt(t, "")
+	one, two := join(t, at), join(t, at)
+	one.learns(t, "Anna@example.com", "mail1")
+	one.told(t)
+	two.finds(t, "anna@example.com", "mail1")
+	was, is := one.Recall(address(t, "anna@example.com")).Owner, two.Recall(address(t, "anna@example.com")).Owner
+	if !is.At.Equal(was.At.Truncate(time.Microsecond)) {
+		t.Errorf("asked at %v here, at %v there", was.At, is.At)
+	}
+	is.At, was.At = time.Time{}, time.Time{}
+	if is != was {
+		t.Errorf("%+v here, %+v there", was, is)
+	}
+	life, err := client.PTTL(t.Context(), "postwhere:address:anna@example.com").Result()
+	if err != nil || life <= cache.DefaultExpire-time.Minute || life > cache.DefaultExpire {
+		t.Errorf("lives for %v, %v", life, err)
+	}
+}
+
+func TestPurgeReachesAll(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		purge cache.Purge
+		stay  []string
+	}{
+		{"address", cache.Purge{Name: cache.Name{Local: "anna", Domain: "example.com"}}, []string{"bert@example.com", "bert@example.org"}},
+		{"domain", cache.Purge{Domain: "example.com"}, []string{"bert@example.org"}},
+		{"host", cache.Purge{Host: "mail1"}, []string{"bert@example.com", "bert@example.org"}},
+		{"strangers", cache.Purge{Strangers: true}, []string{"anna@example.com", "bert@example.com", "bert@example.org"}},
+		{"all", cache.Purge{All: true}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, at, client := redisAt(t, "")
+			all := []*frontEnd{join(t, at), join(t, at), join(t, at)}
+			for mailbox, host := range map[string]string{"anna@example.com": "mail1", "bert@example.com": "mail2", "bert@example.org": "mail2"} {
+				all[0].learns(t, mailbox, host)
+				all[0].told(t)
+				for _, f := range all {
+					f.finds(t, mailbox, host)
+				}
+			}
+			stranger := address(t, "nobody@example.com")
+			for _, f := range all {
+				f.Keep(stranger, []policy.Answer{{Host: "mail1", Says: policy.No, At: time.Now()}})
+			}
+			all[0].Purge(test.purge)
+			begun := time.Now()
+			if err := all[0].link.Purge(t.Context(), test.purge); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range all[1:] {
+				f.log.waits(t, 1, "memory is flushed at another front end")
+			}
+			if took := time.Since(begun); took > time.Second {
+				t.Errorf("took %v", took)
+			}
+			left, err := client.Keys(t.Context(), "postwhere:address:*").Result()
+			if err != nil || len(left) != len(test.stay) {
+				t.Errorf("left: %v, %v", left, err)
+			}
+			for i, f := range all {
+				if owners, _ := f.Len(); owners != len(test.stay) {
+					t.Errorf("front end %d has %d owners, want %d", i, owners, len(test.stay))
+				}
+				for _, mailbox := range test.stay {
+					f.finds(t, mailbox, map[bool]string{true: "mail1", false: "mail2"}[mailbox == "anna@example.com"])
+				}
+				if left := f.Recall(stranger).Answers; len(left) > 0 != (test.name == "address") {
+					t.Errorf("front end %d: strangers %v", i, left)
+				}
+			}
+			all[0].log.wants(t, 0, "at another")
+		})
+	}
+}
+
+func TestDenialReachesAll(t *testing.T) {
+	t.Parallel()
+	_, at, _ := redisAt(t, "")
+	one, two, three := join(t, at), join(t, at), join(t, at)
+	one.learns(t, "anna@example.com", "mail1")
+	one.told(t)
+	two.finds(t, "anna@example.com", "mail1")
+	anna, denied := address(t, "anna@example.com"), time.Now()
+	one.Disown(anna)
+	one.link.Deny(anna, denied)
+	if host := one.consults(t, "anna@example.com"); host != "" {
+		t.Errorf("she is back at %s before the others are told", host)
+	}
+	two.forgets(t, "anna@example.com")
+	two.mu.Lock()
+	since := two.doubted[nameOf(anna)]
+	two.mu.Unlock()
+	if !since.Equal(denied.Truncate(time.Microsecond)) {
+		t.Errorf("in doubt since %v, want %v", since, denied)
+	}
+	since = three.link.Consult(context.Background(), anna, func(policy.Answer) bool { return true })
+	if !since.Equal(denied.Truncate(time.Microsecond)) {
+		t.Errorf("consulted: in doubt since %v, want %v", since, denied)
+	}
+	// Who has found her since is not told otherwise.
+	two.learns(t, "anna@example.com", "mail2")
+	two.told(t)
+	one.link.Deny(anna, denied)
+	one.told(t)
+	three.finds(t, "anna@example.com", "mail2")
+}

@@ -1,0 +1,273 @@
+package shared
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"postwhere/cache"
+	"postwhere/policy"
+)
+
+const (
+	// batchSize is how many records are stored at once: the server serves nobody else
+	// meanwhile, for about a millisecond.
+	batchSize = 200
+	// fullRest is how long a server that takes nothing is left alone.
+	fullRest = 5 * time.Second
+)
+
+// errBehind: a purge is yet to be heard of, before anything may be stored.
+var errBehind = errors.New("not all purges are known yet")
+
+// tell tells the others what is pending, until nothing comes any more.
+func (l *Link) tell() {
+	for last := false; ; {
+		if !l.health.wait(l.ctx) {
+			return
+		}
+		more, err := l.tellSome()
+		l.took(err)
+		switch {
+		case l.ctx.Err() != nil, last && (err != nil && !errors.Is(err, errBehind) || !more):
+			return
+		case err == nil && !more:
+		case isRefusal(err):
+			l.pauseUnlessEnded(fullRest)
+			continue
+		default:
+			continue
+		}
+		select {
+		case <-l.pending.wake:
+		case <-l.pending.ended:
+			last = true
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// pauseUnlessEnded lets time pass, as long as changes may come.
+func (l *Link) pauseUnlessEnded(d time.Duration) {
+	ctx, cancel := context.WithCancel(l.ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-l.pending.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	pause(ctx, d)
+}
+
+// took notes whether the server takes what it is told, and says so if that is new.
+func (l *Link) took(err error) {
+	if errors.Is(err, errBehind) {
+		return
+	}
+	if err != nil && !isRefusal(err) {
+		l.health.fail(err)
+		return
+	}
+	l.mu.Lock()
+	was := l.full
+	l.full = err
+	l.mu.Unlock()
+	switch {
+	case err != nil && was == nil:
+		l.log.Warn("shared memory takes nothing: other front ends do not learn what this one does", "why", err.Error())
+	case err == nil && was != nil:
+		l.log.Info("shared memory takes what it is told again")
+	}
+}
+
+// isRefusal tells whether an error is that of a server that does not take what it is
+// told, and could be read from: it is full, say, or a replica.
+func isRefusal(err error) bool {
+	if !isReply(err) {
+		return false
+	}
+	word, _, _ := strings.Cut(err.Error(), " ")
+	return !slices.Contains([]string{"NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN"}, word)
+}
+
+// tellSome tells some of what is pending; more: there may be more of it.
+func (l *Link) tellSome() (more bool, err error) {
+	if p, ok := l.pending.firstPurge(); ok {
+		if err := l.tellPurge(p.Purge); err != nil {
+			return true, err
+		}
+		l.pending.purged()
+		return true, nil
+	}
+	b := l.pending.take(batchSize)
+	if b.len() == 0 {
+		return l.tellLost()
+	}
+	err = l.store(b)
+	l.pending.settle(b, err)
+	return true, err
+}
+
+// tellLost tells of the owners that memory has learnt since too many were pending.
+func (l *Link) tellLost() (more bool, err error) {
+	since := l.pending.takeLost()
+	if since.IsZero() {
+		return false, nil
+	}
+	var b batch
+	for e := range l.cfg.Cache.Owners() {
+		if e.Owner.At.Before(since.Round(0)) {
+			continue
+		}
+		if b.owned = append(b.owned, e.Name); b.len() < batchSize {
+			continue
+		}
+		if err = l.storeUntilHeard(b); err != nil {
+			break
+		}
+		b.owned = b.owned[:0]
+	}
+	if err == nil {
+		err = l.storeUntilHeard(b)
+	}
+	if err != nil {
+		l.pending.giveBackLost(since)
+	}
+	return err == nil, err
+}
+
+// storeUntilHeard stores a batch, and waits for what is to be heard before.
+func (l *Link) storeUntilHeard(b batch) (err error) {
+	for err = l.store(b); errors.Is(err, errBehind); err = l.store(b) {
+	}
+	return err
+}
+
+// store stores what memory knows of a batch, and that some of it was denied.
+func (l *Link) store(b batch) error {
+	l.mu.Lock()
+	position, moved := l.position.Purges, l.moved
+	l.mu.Unlock()
+	keys := []string{l.purgeStream(), l.denialStream()}
+	args := []any{position, version, l.cfg.Expire.Milliseconds(), streamLength}
+	add := func(n cache.Name, r record, life time.Duration, denied string) {
+		if text := r.String(); life > 0 && text != "" && len(text) <= maxRecord {
+			keys = append(keys, l.key(n))
+			args = append(args, r.at.UnixMicro(), max(life.Milliseconds(), 1), text, denied)
+		}
+	}
+	now := time.Now()
+	for n, at := range b.denied {
+		add(n, record{at: at, gone: true}, policy.DoubtTime-now.Sub(at), n.Local+"@"+n.Domain)
+	}
+	for _, n := range b.owned {
+		if e, ok := l.cfg.Cache.Look(n); ok {
+			add(n, record{at: e.Owner.At, owner: e.Owner}, l.cfg.Expire-now.Sub(e.Owner.At), "")
+		}
+	}
+	if len(keys) == 2 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	heard, err := storeScript.Run(ctx, l.patient, keys, args...).Int()
+	if err == nil && heard == 0 {
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+		return errBehind
+	}
+	return err
+}
+
+// tellPurge has a purge take effect on the other front ends, and in the server.
+func (l *Link) tellPurge(p cache.Purge) error {
+	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	keys := []string{l.purgeStream()}
+	if p.Name != (cache.Name{}) {
+		keys = append(keys, l.key(p.Name))
+	}
+	kind, what := wordsOf(p)
+	if err := purgeScript.Run(ctx, l.patient, keys, l.cfg.Expire.Milliseconds(), streamLength, version, l.id, kind, what).Err(); err != nil {
+		return err
+	}
+	switch kind {
+	case kindDomain:
+		return l.remove("*@"+globQuote(what), ownerText)
+	case kindHost:
+		return l.remove("*", hostText(what))
+	case kindAll:
+		return l.remove("*", ownerText)
+	}
+	return nil
+}
+
+// ownerText is in each record of an owner, and in no other.
+const ownerText = `"host":`
+
+// hostText returns what is in each record of an owner that a host has.
+func hostText(name string) string {
+	quoted, _ := json.Marshal(name) // a string can be
+	return ownerText + string(quoted)
+}
+
+// remove removes the records of owners that have a text, of addresses that match.
+func (l *Link) remove(addresses, text string) error {
+	pattern := globQuote(l.cfg.Prefix) + "address:" + addresses
+	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+		ctx, cancel := context.WithTimeout(l.ctx, patience)
+		keys, next, err := l.patient.Scan(ctx, cursor, pattern, maxEntries).Result()
+		if err == nil && len(keys) > 0 {
+			err = removeScript.Run(ctx, l.patient, keys, text).Err()
+		}
+		cancel()
+		if err != nil {
+			return fmt.Errorf("not all of it is removed: %w", err)
+		}
+		cursor = next
+	}
+	return nil
+}
+
+// globQuote returns a pattern that matches a text and nothing else.
+func globQuote(text string) string {
+	var quoted []byte
+	for _, c := range []byte(text) {
+		switch c {
+		case '*', '?', '[', ']', '\\', '^', '-':
+			quoted = append(quoted, '\\')
+		}
+		quoted = append(quoted, c)
+	}
+	return string(quoted)
+}
+
+// Purge has a purge of the cache take effect on the other front ends, and returns when
+// it has been told to them and nothing of it is left in the server. An error of ctx
+// means that it comes later.
+func (l *Link) Purge(ctx context.Context, p cache.Purge) error {
+	if l == nil {
+		return nil
+	}
+	done := l.pending.purge(p)
+	select {
+	case <-done:
+		return nil
+	case <-l.ctx.Done():
+		return errors.New("the sharing has ended")
+	case <-ctx.Done():
+	}
+	if err := l.State().Why; err != nil {
+		return err
+	}
+	return ctx.Err()
+}
