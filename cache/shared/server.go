@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -36,30 +35,25 @@ type Server struct {
 // unix://[USER@]/PATH[?db=DB]. The prefix is DefaultPrefix. The password has its place
 // in a file, and not in a URL, which is printed in logs.
 func ParseServer(text string) (Server, error) {
+	const want = "want redis://HOST:PORT/DB, rediss:// or unix:///PATH"
 	u, err := url.Parse(text)
 	if err != nil {
-		// The error has the text, and the text may have a password.
-		return Server{}, errors.New("want redis://HOST:PORT/DB, rediss:// or unix:///PATH")
+		return Server{}, errors.New(want) // err has the text, and the text may have a password
 	}
 	if _, has := u.User.Password(); has {
 		return Server{}, errors.New("the password does not belong there, but into a file")
 	}
-	db := u.Query()
-	db.Del("db")
-	if len(db) > 0 || u.Scheme != "unix" && u.RawQuery != "" || u.Fragment != "" {
+	query := u.Query()
+	query.Del("db")
+	if len(query) > 0 || u.Scheme != "unix" && u.RawQuery != "" || u.Fragment != "" {
 		return Server{}, fmt.Errorf("%s: want no options behind it", u.Redacted())
 	}
 	opt, err := redis.ParseURL(text)
-	if err != nil {
-		return Server{}, fmt.Errorf("%s: want redis://HOST:PORT/DB, rediss:// or unix:///PATH: %s", u.Redacted(), strings.TrimPrefix(err.Error(), "redis: "))
+	if err != nil || opt.DB < 0 || opt.Network == "unix" && opt.Addr == "" {
+		return Server{}, fmt.Errorf("%s: %s", u.Redacted(), want)
 	}
 	s := Server{Network: opt.Network, Address: opt.Addr, DB: opt.DB, User: opt.Username, Prefix: DefaultPrefix}
-	switch {
-	case s.DB < 0:
-		return Server{}, fmt.Errorf("%s: there is no database %d", u.Redacted(), s.DB)
-	case s.Network == "" || s.Address == "" || strings.HasPrefix(s.Address, ":"):
-		return Server{}, fmt.Errorf("%s: want the name of the server", u.Redacted())
-	case opt.TLSConfig != nil:
+	if opt.TLSConfig != nil {
 		s.TLS = opt.TLSConfig.ServerName
 	}
 	return s, nil

@@ -97,6 +97,15 @@ const (
 // Start begins to share the owners of a cache, until Close. A server that cannot be
 // reached is said to the log, and tried again: Start never fails, and does not wait.
 func Start(cfg Config) *Link {
+	l := newLink(cfg)
+	l.health = newHealth(l.log, l.try)
+	l.following.Go(l.follow)
+	l.telling.Go(l.tell)
+	return l
+}
+
+// newLink returns a link that does nothing by itself.
+func newLink(cfg Config) *Link {
 	l := &Link{
 		cfg: cfg, log: cfg.Log.With("server", cfg.Server.String()), id: newID(),
 		quick:    redis.NewClient(cfg.Server.options(maxWait, poolWait)),
@@ -106,9 +115,6 @@ func Start(cfg Config) *Link {
 		moved:    make(chan struct{}),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
-	l.health = newHealth(l.log, l.try)
-	l.following.Go(l.follow)
-	l.telling.Go(l.tell)
 	return l
 }
 
@@ -127,9 +133,15 @@ func (l *Link) Close() {
 	l.telling.Wait()
 	l.stop()
 	l.health.close()
+	l.hangUp()
+	l.following.Wait()
+}
+
+// hangUp ends the connections.
+func (l *Link) hangUp() {
+	l.stop()
 	_ = l.quick.Close()
 	_ = l.patient.Close() // a read that waits for the streams to grow ends with it
-	l.following.Wait()
 }
 
 // State is how it goes with the sharing.

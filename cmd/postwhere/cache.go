@@ -77,7 +77,14 @@ func (s memoryStats) String() string {
 	case s.File != "":
 		kept = fmt.Sprintf("in %s, %d bytes", s.File, s.Bytes)
 	}
-	return fmt.Sprintf("owners:    %d of %d\nstrangers: %d of %d\nkept:      %s\n", s.Owners, s.MaxOwners, s.Strangers, s.MaxStrangers, kept)
+	shared := "nothing: [cache] shared is empty"
+	switch {
+	case s.SharedWhy != "":
+		shared = fmt.Sprintf("nothing through %s now, %d change(s) wait: %s", s.Shared, s.SharedWaiting, s.SharedWhy)
+	case s.Shared != "":
+		shared = fmt.Sprintf("through %s, %d change(s) wait", s.Shared, s.SharedWaiting)
+	}
+	return fmt.Sprintf("owners:    %d of %d\nstrangers: %d of %d\nkept:      %s\nshared:    %s\n", s.Owners, s.MaxOwners, s.Strangers, s.MaxStrangers, kept, shared)
 }
 
 func cacheFlushCommand(c *common) *cobra.Command {
@@ -89,7 +96,7 @@ func cacheFlushCommand(c *common) *cobra.Command {
 		Long: `Forget, so that the next look-up asks the hosts: an address in all its spellings, a
 domain, the owners that a host has and all strangers of whom it has spoken, all
 strangers, or all. What is being asked meanwhile is not remembered either. It is
-gone from the file, too. What is known of how hosts are asked stays.`,
+gone from the file, too, and from the other front ends that share memory. What is known of how hosts are asked stays.`,
 		RunE: func(cmd *cobra.Command, addresses []string) error {
 			var queries []url.Values
 			for _, a := range addresses {
@@ -134,6 +141,9 @@ func (c *common) flush(ctx context.Context, what url.Values) error {
 	_, err = fmt.Fprintf(c.out, "%s: %d owner(s) and %d stranger(s) forgotten\n", printable(strings.TrimSpace(name+" "+what.Get(name))), f.Owners, f.Strangers)
 	if f.Why != "" {
 		complain(c.err, "the file has them yet: %s", printable(f.Why))
+	}
+	if f.SharedWhy != "" {
+		complain(c.err, "the other front ends have them yet, and will be told: %s", printable(f.SharedWhy))
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postwhere/cache"
+	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 	"postwhere/probe"
@@ -75,6 +76,7 @@ func (k *checkup) run(ctx context.Context) error {
 		}
 		k.hosts(ctx, d)
 	}
+	k.shared(ctx)
 	k.daemon(ctx)
 	k.postfix(ctx)
 	if k.failed {
@@ -142,6 +144,20 @@ func (k *checkup) host(what string, d *policy.Domain, h *policy.Host, learnt []p
 		k.fail(what, "%s: %s. Set control to an address that it has", d.Names[0], c.Why)
 	default:
 		k.ok(what, "%s: asked by %s, refuses unknown addresses with %q", d.Names[0], c.Method, c.Refusal)
+	}
+}
+
+// shared looks whether the shared memory does what it has to.
+func (k *checkup) shared(ctx context.Context) {
+	server := k.cfg.Cache.Shared.Server
+	if server.Address == "" {
+		return
+	}
+	switch took, err := shared.Check(ctx, server); {
+	case err != nil:
+		k.fail("shared memory", "%s: %v. Until it can be used each front end goes on alone", server, err)
+	default:
+		k.ok("shared memory", "%s answers in %s", server, took.Round(10*time.Microsecond))
 	}
 }
 

@@ -27,11 +27,14 @@ type daemon struct {
 	log     *slog.Logger
 	memory  *cache.Cache
 	bound   config.Cache // what memory was made for
+	tiers   *tiers       // memory, and what is shared of it
 	doors   map[doorKey]*door
 	leaving sync.WaitGroup // worlds and listeners that end, and listeners that serve
 	ctx     context.Context
 	cutOff  context.CancelFunc // ends ctx, and what is leaving with it
 	drained drainedHosts
+
+	sharedBy config.Cache // what tiers are made by
 
 	mu     sync.RWMutex
 	world  *world
@@ -103,6 +106,7 @@ func (d *daemon) adopt(cfg *config.Config) (err error) {
 		if d.memory, err = cache.New(cfg.Cache.Options()); err != nil {
 			return err
 		}
+		d.tiers = &tiers{Cache: d.memory}
 		d.bound, before = cfg.Cache, d.remember(cfg)
 		defer func() {
 			if err != nil {
@@ -110,7 +114,7 @@ func (d *daemon) adopt(cfg *config.Config) (err error) {
 			}
 		}()
 	}
-	w, err := newWorld(context.Background(), cfg, d.memory, before, d.observe, d.log)
+	w, err := newWorld(context.Background(), cfg, d.tiers, before, d.observe, d.log)
 	if err != nil {
 		return err
 	}
@@ -133,6 +137,7 @@ func (d *daemon) adopt(cfg *config.Config) (err error) {
 	d.mu.Lock()
 	d.world = w
 	d.mu.Unlock()
+	d.share(cfg, before)
 	if d.keeper != nil {
 		d.keeper.TakeNotes(d.notes)
 	}
@@ -177,6 +182,9 @@ func (d *daemon) shutdown(ctx context.Context) error {
 		d.world.close(ctx)
 	}
 	d.leaving.Wait()
+	if d.tiers != nil {
+		d.tiers.link.Load().Close() // before the file is: its last note is how far that was
+	}
 	d.forgo()
 	d.cutOff()
 	return errors.Join(failed...)

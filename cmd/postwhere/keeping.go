@@ -111,7 +111,13 @@ func (d *daemon) notes() map[string][]byte {
 	d.mu.RLock()
 	w := d.world
 	d.mu.RUnlock()
-	return w.notes()
+	all := w.notes()
+	if link := d.tiers.link.Load(); link != nil {
+		if note, err := json.Marshal(link.Position()); err == nil {
+			all[noteShared] = note
+		}
+	}
+	return all
 }
 
 // notes returns what the world has learnt beside the owners.

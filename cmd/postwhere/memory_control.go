@@ -38,13 +38,18 @@ type memoryStats struct {
 	File         string `json:"file"`  // "": nothing is kept over a restart
 	Bytes        int64  `json:"bytes"` // of the file
 	Why          string `json:"why"`   // nothing is kept in it now, "": it is
+
+	Shared        string `json:"shared"`         // the server, "": nothing is shared
+	SharedWaiting int    `json:"shared_waiting"` // changes that the other front ends are yet to be told of
+	SharedWhy     string `json:"shared_why"`     // it is away, or takes nothing, "": all is well
 }
 
 // flushed is what a flush has come to.
 type flushed struct {
 	Owners    int    `json:"owners"`
 	Strangers int    `json:"strangers"`
-	Why       string `json:"why"` // it is not in the file yet, "": it is
+	Why       string `json:"why"`        // it is not in the file yet, "": it is
+	SharedWhy string `json:"shared_why"` // the other front ends do not know yet, "": they do
 }
 
 // memoryHandler answers the command line about memory, and hands on the rest:
@@ -114,10 +119,17 @@ func (d *daemon) memoryStats() memoryStats {
 			s.Why = why.Error()
 		}
 	}
+	if link := d.tiers.link.Load(); link != nil {
+		state := link.State()
+		s.Shared, s.SharedWaiting = state.Server, state.Waiting
+		if state.Why != nil {
+			s.SharedWhy = state.Why.Error()
+		}
+	}
 	return s
 }
 
-// syncWait is how long a flush waits for the file.
+// syncWait is how long a flush waits for the file, and for the other front ends.
 const syncWait = 5 * time.Second
 
 // flush forgets what a query names.
@@ -131,9 +143,12 @@ func (d *daemon) flush(ctx context.Context, query url.Values) (f flushed, err er
 	d.mu.RLock()
 	keeper := d.keeper
 	d.mu.RUnlock()
+	ctx, cancel := context.WithTimeout(ctx, syncWait)
+	defer cancel()
+	if err := d.tiers.link.Load().Purge(ctx, p); err != nil {
+		f.SharedWhy = err.Error()
+	}
 	if keeper != nil && !p.Strangers {
-		ctx, cancel := context.WithTimeout(ctx, syncWait)
-		defer cancel()
 		if err := keeper.Sync(ctx); err != nil {
 			f.Why = err.Error()
 		}

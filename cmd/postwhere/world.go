@@ -69,6 +69,7 @@ func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, bef
 		}
 		w.domains = append(w.domains, d)
 	}
+	shared, _ := memory.(policy.Shared)
 	w.searcher = policy.NewSearcher(w.domains, w.memory, policy.Options{
 		Deadline:       time.Duration(cfg.Search.Deadline),
 		PreferenceWait: time.Duration(cfg.Search.PreferenceWait),
@@ -78,6 +79,7 @@ func newWorld(ctx context.Context, cfg *config.Config, memory policy.Memory, bef
 		Defer:          cfg.Reply.Defer.Reply,
 		Observe:        observe,
 		Log:            log,
+		Shared:         shared,
 		Doubts:         before.doubts,
 		Base:           ctx,
 	})

@@ -32,6 +32,7 @@ func (c *Config) complete(dir string) error {
 	if f := c.Cache.File; f != "" && !filepath.IsAbs(f) {
 		c.Cache.File = filepath.Join(dir, f)
 	}
+	c.Cache.completeShared(dir, &wrong)
 	if c.Probe.HeloName == "" {
 		c.Probe.HeloName = ownName()
 	}

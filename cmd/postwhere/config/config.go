@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postwhere/cache"
+	"postwhere/cache/shared"
 	"postwhere/policy"
 )
 
@@ -107,6 +108,18 @@ type Cache struct {
 	OwnerExpire  Duration `toml:"owner_expire"`  // then it is forgotten
 	NoExpire     Duration `toml:"no_expire"`     // how long a host's no counts
 	UnsureExpire Duration `toml:"unsure_expire"` // how long a host that could not be asked is left alone
+
+	// Shared is the Redis or Valkey server through which several front ends have one
+	// memory. Empty: there is none.
+	Shared SharedServer `toml:"shared"`
+	// SharedPasswordFile has its password in one line. Default: none.
+	SharedPasswordFile string `toml:"shared_password_file"`
+	// SharedCAFile has the authorities of its certificate, with rediss://, in PEM.
+	// Default: the system's.
+	SharedCAFile string `toml:"shared_ca_file"`
+	// SharedPrefix is what all keys begin with. Front ends with one prefix have one
+	// memory.
+	SharedPrefix string `toml:"shared_prefix"`
 }
 
 // Reply is what a client is told: code, enhanced code, text.
@@ -169,6 +182,7 @@ func Default() *Config {
 			OwnerExpire:  Duration(7 * 24 * time.Hour),
 			NoExpire:     Duration(5 * time.Minute),
 			UnsureExpire: Duration(10 * time.Second),
+			SharedPrefix: shared.DefaultPrefix,
 		},
 		Reply: Reply{
 			Reject: SMTPReply{policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}},

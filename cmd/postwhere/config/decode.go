@@ -65,7 +65,7 @@ func wanted(goType string) string {
 		return "true or false"
 	case strings.HasPrefix(name, "[]"):
 		return "a list"
-	case slices.Contains([]string{"string", "config.Names", "config.Duration", "config.Listener", "config.SMTPReply", "config.Unsure", "config.Network", "config.Pattern"}, name), strings.HasPrefix(name, "probe."):
+	case slices.Contains([]string{"string", "config.Names", "config.Duration", "config.Listener", "config.SMTPReply", "config.Unsure", "config.Network", "config.Pattern", "config.SharedServer"}, name), strings.HasPrefix(name, "probe."):
 		return "text in quotes"
 	}
 	return "a table"

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"postwhere/cache"
+	"postwhere/cache/shared"
 	"postwhere/policy"
 	"postwhere/probe"
 )
@@ -59,6 +60,7 @@ func TestDefaultOfEveryKey(t *testing.T) {
 		Cache: Cache{
 			File: "/var/lib/postwhere/cache.db", Owners: 1000000, Strangers: 100000,
 			OwnerRefresh: seconds(3600), OwnerExpire: seconds(7 * 24 * 3600), NoExpire: seconds(300), UnsureExpire: seconds(10),
+			SharedPrefix: "postwhere:",
 		},
 		Reply: Reply{
 			Reject: SMTPReply{policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}},
@@ -123,6 +125,9 @@ owner_refresh = "1s"
 owner_expire = "1s"
 no_expire = "2s"
 unsure_expire = "3s"
+shared = "redis://mail@redis.example:6380/3"
+shared_password_file = "password"
+shared_prefix = "mx:"
 [reply]
 reject = "551 5.7.1 Nobody here"
 defer = "451 4.3.0 Later"
@@ -142,8 +147,10 @@ transport = "moving"
 own_names = ["front.example.com", "FRONT2."]
 refresh = "1h"
 `
-	if err := os.WriteFile(filepath.Join(dir, "owners"), []byte("anna@example.com mail1\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"owners": "anna@example.com mail1\n", "password": "pass word\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got, err := Parse(file, text)
 	if err != nil {
@@ -174,7 +181,11 @@ refresh = "1h"
 		},
 		Search: Search{seconds(240), 0, seconds(90), 1},
 		Probe:  Probe{"front.example.com", "probe@example.com", seconds(1), seconds(2)},
-		Cache:  Cache{dir + "/memory", 1, 2, seconds(1), seconds(1), seconds(2), seconds(3)},
+		Cache: Cache{
+			dir + "/memory", 1, 2, seconds(1), seconds(1), seconds(2), seconds(3),
+			SharedServer{shared.Server{Network: "tcp", Address: "redis.example:6380", DB: 3, User: "mail", Password: "pass word", Prefix: "mx:"}},
+			dir + "/password", "", "mx:",
+		},
 		Reply: Reply{
 			Reject: SMTPReply{policy.Reply{Code: 551, Enhanced: "5.7.1", Text: "Nobody here"}},
 			Defer:  SMTPReply{policy.Reply{Code: 451, Enhanced: "4.3.0", Text: "Later"}},

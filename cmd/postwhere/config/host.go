@@ -226,9 +226,15 @@ func (h *Host) Secret() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("secret_file: %w", err)
 	}
-	secret := strings.TrimRight(string(text), "\r\n")
-	if secret == "" || strings.ContainsAny(secret, "\r\n\x00") {
+	secret, ok := secretIn(text)
+	if !ok {
 		return "", fmt.Errorf("secret_file %s: want the secret in one line", h.SecretFile)
 	}
 	return secret, nil
+}
+
+// secretIn returns the secret of a file that has it in one line, and nothing else.
+func secretIn(text []byte) (secret string, ok bool) {
+	secret = strings.TrimRight(string(text), "\r\n")
+	return secret, secret != "" && !strings.ContainsAny(secret, "\r\n\x00")
 }

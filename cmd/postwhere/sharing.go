@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+	"time"
+
+	"postwhere/cache"
+	"postwhere/cache/shared"
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
+)
+
+// tiers is memory as the worlds have it: the cache of this process, and behind it
+// what several front ends share, if they do.
+type tiers struct {
+	*cache.Cache
+	link atomic.Pointer[shared.Link] // nil: nothing is shared
+}
+
+var (
+	_ policy.Memory = (*tiers)(nil)
+	_ policy.Shared = (*tiers)(nil)
+)
+
+// Own remembers an owner, here and in what is shared.
+func (t *tiers) Own(a policy.Address, yes policy.Answer) {
+	t.Cache.Own(a, yes)
+	t.link.Load().Own(a)
+}
+
+// Consult is policy.Shared's.
+func (t *tiers) Consult(ctx context.Context, a policy.Address, accept func(policy.Answer) bool) time.Time {
+	return t.link.Load().Consult(ctx, a, accept)
+}
+
+// Deny is policy.Shared's.
+func (t *tiers) Deny(a policy.Address, at time.Time) { t.link.Load().Deny(a, at) }
+
+// noteShared is how far the streams of the shared memory were read, among the notes
+// that are kept over a restart: what was purged meanwhile is purged at the start.
+const noteShared = "shared"
+
+// share has memory shared as cfg says, and goes on with it if nothing has changed.
+func (d *daemon) share(cfg *config.Config, before past) {
+	old := d.tiers.link.Load()
+	if server := cfg.Cache.Shared.Server; server != d.sharedBy.Shared.Server || cfg.Cache.OwnerExpire != d.sharedBy.OwnerExpire {
+		d.sharedBy = cfg.Cache
+		position := old.Position()
+		if old == nil {
+			_ = json.Unmarshal(before.notes[noteShared], &position) // what cannot be read is not known
+		}
+		var link *shared.Link
+		if server.Address != "" {
+			link = shared.Start(shared.Config{
+				Server: server, Expire: time.Duration(cfg.Cache.OwnerExpire), Cache: d.memory,
+				Denied: d.denied, Position: position, Log: d.log,
+			})
+		}
+		d.tiers.link.Store(link)
+		d.leaving.Go(old.Close)
+	}
+}
+
+// denied has a mailbox in doubt that another front end's host has denied.
+func (d *daemon) denied(n cache.Name, since time.Time) {
+	d.mu.RLock()
+	w := d.world
+	d.mu.RUnlock()
+	w.searcher.Doubt(policy.AddressOf(n.Local, n.Domain), since)
+}
