@@ -2,6 +2,10 @@ package cache
 
 import "time"
 
+// adoptStep is how much later a yes must be to count as another. What goes out of this
+// process and comes back may differ in its last digits.
+const adoptStep = time.Millisecond
+
 // Adopt remembers an owner that another front end has found, unless more is known:
 // a later yes, or a purge since. One who is too old, or of a time to come, is not
 // remembered. Watchers see him, as one that was learnt here.
@@ -24,7 +28,7 @@ func (c *Cache) Adopt(e Entry) {
 	}
 	known, ok := s.owners.Peek(k.hash)
 	switch {
-	case ok && c.is(&known.name, k) && known.asked.wall >= o.asked.wall:
+	case ok && c.is(&known.name, k) && known.asked.wall+int64(adoptStep) > o.asked.wall:
 		return
 	case ok && !c.is(&known.name, k):
 		c.note(&known.name) // of two addresses with one hash the later stays

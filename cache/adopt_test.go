@@ -82,6 +82,25 @@ func TestAdoptKnowsNothingBetter(t *testing.T) {
 	})
 }
 
+// An owner who comes back from outside is no news: that he could not be asked again is
+// remembered.
+func TestAdoptOfWhatIsKnownChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Default())
+		if err != nil {
+			t.Fatal(err)
+		}
+		anna, asked := policy.AddressOf("anna", "example.com"), time.Now()
+		c.Own(anna, policy.Answer{Host: "mail1", Says: policy.Yes, At: asked})
+		time.Sleep(DefaultRefresh)
+		c.Postpone(anna)
+		c.Adopt(adopted("anna", "mail1", asked.Add(time.Microsecond)))
+		if m := ownerOf(c, "anna"); m.Stale {
+			t.Error("she is asked again and again")
+		}
+	})
+}
+
 func TestAbandonSparesWhoWasAskedSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(Default())

@@ -226,6 +226,7 @@ func (s *Searcher) refresh(d *Domain, a Address, owner *Host, known Answer, fres
 func (s *Searcher) renew(d *Domain, a Address, owner *Host) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.opt.Deadline)
 	defer cancel()
+	asked := time.Now() // a no is as old as its connection
 	answer := s.ask(ctx, owner, a)
 	var err error
 	switch {
@@ -236,7 +237,7 @@ func (s *Searcher) renew(d *Domain, a Address, owner *Host) {
 	case answer.Says == No:
 		s.doubts.add(a) // first: there is no moment without owner and doubt
 		s.memory.Disown(a)
-		s.deny(a, answer)
+		s.deny(a, asked)
 		s.memory.Keep(a, []Answer{answer})
 		_, err = s.locate(ctx, d, a, wish{until: time.Now().Add(s.opt.Deadline)})
 	}

@@ -79,9 +79,10 @@ func (s *Searcher) renewedElsewhere(d *Domain, a Address, known Answer, fresh bo
 		!memo.Stale && (!fresh || time.Since(memo.Owner.At) < freshFor)
 }
 
-// deny tells the other front ends what the owner has said.
-func (s *Searcher) deny(a Address, no Answer) {
+// deny tells the other front ends what the owner has said when he was asked at that
+// time.
+func (s *Searcher) deny(a Address, asked time.Time) {
 	if s.opt.Shared != nil {
-		s.opt.Shared.Deny(a, no.At)
+		s.opt.Shared.Deny(a, asked)
 	}
 }

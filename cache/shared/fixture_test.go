@@ -134,6 +134,20 @@ func (f *frontEnd) isUp(t testing.TB) {
 	}
 }
 
+// heardAll waits until front ends have heard of all purges.
+func heardAll(t testing.TB, client *redis.Client, all ...*frontEnd) {
+	t.Helper()
+	last, err := client.XRevRangeN(t.Context(), "postwhere:purges", "+", "-", 1).Result()
+	if err != nil || len(last) == 0 {
+		return
+	}
+	for _, f := range all {
+		if !realhost.Eventually(func() bool { return !isBefore(f.link.Position().Purges, last[0].ID) }) {
+			t.Fatalf("%+v is before %s", f.link.Position(), last[0].ID)
+		}
+	}
+}
+
 // logbook is a log to read in, and to wait for.
 type logbook struct {
 	mu      sync.Mutex

@@ -1,6 +1,7 @@
 package shared
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -113,6 +114,14 @@ func (s Server) options(wait, poolWait time.Duration) *redis.Options {
 	}
 	return opt
 }
+
+// The library has a log of its own, on standard error, with a line for each try. What
+// it says is in the errors, too.
+func init() { redis.SetLogger(silence{}) }
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // newID returns a name that no other front end has.
 func newID() string { return rand.Text()[:16] }

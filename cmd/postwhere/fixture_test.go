@@ -80,6 +80,13 @@ func (r *recorder) logged(text string) bool {
 	return strings.Contains(r.log.String(), text)
 }
 
+// count returns how often the log has a text.
+func (r *recorder) count(text string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Count(r.log.String(), text)
+}
+
 func (r *recorder) add(e event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
