@@ -252,13 +252,16 @@ func globQuote(text string) string {
 }
 
 // Purge has a purge of the cache take effect on the other front ends, and returns when
-// it has been told to them and nothing of it is left in the server. An error of ctx
-// means that it comes later.
+// it has been told to them and nothing of it is left in the server. An error says why
+// that comes later: the server is away, or ctx has ended.
 func (l *Link) Purge(ctx context.Context, p cache.Purge) error {
 	if l == nil {
 		return nil
 	}
 	done := l.pending.purge(p)
+	if err := l.health.err(); err != nil {
+		return err
+	}
 	select {
 	case <-done:
 		return nil
