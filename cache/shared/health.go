@@ -20,9 +20,11 @@ const (
 	// steady is how long it must be there before it is tried that soon again: one
 	// that comes and goes is left alone for longer each time.
 	steady = time.Minute
-	// maxFailures is how many look-ups in a row may be in vain before the server is
-	// away: one may be, say while the server forks.
+	// The server is away if maxFailures look-ups in a row were in vain, and that for
+	// maxSilence. Those that are under way at one moment all are if the server forks, or
+	// this machine is busy.
 	maxFailures = 3
+	maxSilence  = 50 * time.Millisecond
 )
 
 // errBusy: all connections are in use. The server is not away for that.
@@ -33,7 +35,9 @@ var errBusy = errors.New("all connections are in use")
 type health struct {
 	breaker *gobreaker.CircuitBreaker[string]
 	outage  atomic.Pointer[outage]
-	certain atomic.Bool           // the failure that is reported needs no second
+	certain atomic.Bool  // the failure that is reported needs no second
+	silent  atomic.Int64 // since when look-ups are in vain, as nanoseconds since born; 0: they are not
+	born    time.Time
 	why     atomic.Pointer[error] // of the last failure
 	gone    chan struct{}         // has an element while the server may be away
 	log     *slog.Logger
@@ -55,14 +59,14 @@ type outage struct {
 // newHealth returns the health of a server that is taken to be there. try finds out
 // whether it is.
 func newHealth(log *slog.Logger, try func(context.Context) error) *health {
-	h := &health{log: log, try: try, gone: make(chan struct{}, 1)}
+	h := &health{log: log, try: try, born: time.Now(), gone: make(chan struct{}, 1)}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.breaker = gobreaker.NewCircuitBreaker[string](gobreaker.Settings{
 		Timeout: firstTry / 4, // half open when the background tries
 		ReadyToTrip: func(c gobreaker.Counts) bool {
-			return h.certain.Swap(false) || c.ConsecutiveFailures >= maxFailures
+			return h.certain.Swap(false) || c.ConsecutiveFailures >= maxFailures && h.silence() >= maxSilence
 		},
-		IsExcluded:    func(err error) bool { return errors.Is(err, errBusy) || errors.Is(err, context.Canceled) },
+		IsExcluded:    isNothing,
 		OnStateChange: h.changed,
 	})
 	h.trying.Go(h.keepTrying)
@@ -76,11 +80,27 @@ func (h *health) ask(question func() (string, error)) (string, error) {
 	}
 	return h.breaker.Execute(func() (string, error) {
 		text, err := question()
-		if err != nil {
+		switch {
+		case err == nil:
+			h.silent.Store(0)
+		case !isNothing(err):
+			h.silent.CompareAndSwap(0, int64(time.Since(h.born)))
 			h.why.Store(&err)
 		}
 		return text, err
 	})
+}
+
+// isNothing tells whether an error says nothing about the server.
+func isNothing(err error) bool { return errors.Is(err, errBusy) || errors.Is(err, context.Canceled) }
+
+// silence returns for how long look-ups are in vain.
+func (h *health) silence() time.Duration {
+	since := h.silent.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(h.born) - time.Duration(since)
 }
 
 // fail reports that the server is away, for certain.
@@ -125,6 +145,7 @@ func (h *health) changed(_ string, from, to gobreaker.State) {
 	defer h.mu.Unlock()
 	switch {
 	case to == gobreaker.StateClosed:
+		h.silent.Store(0)
 		o := h.outage.Swap(nil)
 		close(h.back)
 		h.back = nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"testing"
@@ -14,7 +15,9 @@ import (
 // match.
 func (p *program) run(t *testing.T, want string, args ...string) {
 	t.Helper()
-	out, _ := exec.Command("postwhere", append([]string{"-c", p.file}, args...)...).CombinedOutput()
+	cmd := exec.Command("postwhere", append([]string{"-c", p.file}, args...)...)
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=10")
+	out, _ := cmd.CombinedOutput() // the status is said by what is wanted
 	if !regexp.MustCompile(want).Match(out) {
 		t.Errorf("%q: got %q, want %q", args, out, want)
 	}
