@@ -188,10 +188,13 @@ func (l *logbook) waits(t testing.TB, n int, text string) {
 	}
 }
 
+// count returns how many lines have a text.
+func (l *logbook) count(text string) int { return strings.Count(l.String(), text) }
+
 // wants wants so many lines with a text.
 func (l *logbook) wants(t testing.TB, n int, text string) {
 	t.Helper()
-	if got := strings.Count(l.String(), text); got != n {
+	if got := l.count(text); got != n {
 		t.Errorf("%d lines say %q, want %d:\n%s", got, text, n, l)
 	}
 }

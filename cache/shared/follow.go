@@ -28,7 +28,7 @@ func (l *Link) follow() {
 			err = l.checkGap()
 		}
 		for err == nil {
-			err = l.read()
+			err = l.readOn()
 		}
 		l.health.fail(err)
 		if l.ctx.Err() == nil && l.health.outage.Load() == nil {
@@ -68,12 +68,16 @@ func (l *Link) positionThere(ctx context.Context) (Position, error) {
 	if err != nil {
 		return p, err
 	}
-	// What comes from now on has higher numbers than the last.
+	l.mu.Lock()
+	before := numberAt(l.read.Add(-since))
+	l.mu.Unlock()
+	// What is not read yet came after before, or is yet to come, with a higher number
+	// than the last.
 	if last := purges.LastGeneratedID; isBefore(last, p.Purges) {
-		p.Purges = last
+		p.Purges = earlier(last, before)
 	}
 	if last := denials.LastGeneratedID; isBefore(last, p.Denials) {
-		p.Denials = last
+		p.Denials = earlier(last, before)
 	}
 	return p, nil
 }
@@ -109,8 +113,8 @@ func (l *Link) info(ctx context.Context, stream string) (redis.XInfoStream, erro
 	return redis.XInfoStream{}, err
 }
 
-// read waits for the streams to grow, some time, and does what they say.
-func (l *Link) read() error {
+// readOn waits for the streams to grow, some time, and does what they say.
+func (l *Link) readOn() error {
 	ctx, cancel := context.WithTimeout(l.ctx, followWait+patience)
 	defer cancel()
 	p := l.Position()
@@ -119,6 +123,7 @@ func (l *Link) read() error {
 		Count:   maxEntries, Block: followWait,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
+		l.move(p)
 		return nil
 	}
 	if err != nil {

@@ -23,6 +23,7 @@ type pending struct {
 	owned  map[cache.Name]struct{}
 	denied map[cache.Name]time.Time
 	purges []purge
+	taken  int // of owned, that wait for settle
 	// lost, if not zero, is since when owners were learnt that are not in owned.
 	lost  time.Time
 	told  time.Time     // when nothing was waiting
@@ -127,6 +128,7 @@ func (p *pending) take(most int) batch {
 			delete(p.owned, n) // what is learnt meanwhile is noted again
 		}
 	}
+	p.taken = len(b.owned)
 	if b.len() == 0 && p.lost.IsZero() && len(p.purges) == 0 {
 		p.told = time.Now()
 	}
@@ -137,6 +139,7 @@ func (p *pending) take(most int) batch {
 func (p *pending) settle(b batch, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.taken = 0
 	if err != nil {
 		for _, n := range b.owned {
 			p.owned[n] = struct{}{}
@@ -188,7 +191,7 @@ func (p *pending) purged() {
 func (p *pending) len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.purges) + len(p.denied)
+	n := len(p.purges) + len(p.denied) + p.taken
 	for name := range p.owned {
 		if _, too := p.denied[name]; !too {
 			n++

@@ -12,15 +12,15 @@ import (
 // begin with the server's time in milliseconds. It can be kept as JSON.
 type Position struct{ Purges, Denials string }
 
-// since is how long before its start a front end reads on that has not been there: the
-// server's clock may be behind.
+// since is how long before its start a front end reads on that has not been there, or
+// before it was away one that finds another stream: the server's clock may be behind.
 const since = time.Minute
 
 var entryNumber = regexp.MustCompile(`^\d{1,19}-\d{1,19}$`)
 
 // orNow returns the position, and where it is none that of now.
 func (p Position) orNow() Position {
-	now := fmt.Sprintf("%d-0", time.Now().Add(-since).UnixMilli())
+	now := numberAt(time.Now().Add(-since))
 	if !entryNumber.MatchString(p.Purges) {
 		p.Purges = now
 	}
@@ -28,6 +28,17 @@ func (p Position) orNow() Position {
 		p.Denials = now
 	}
 	return p
+}
+
+// numberAt returns the number of an entry that is made at a time.
+func numberAt(t time.Time) string { return fmt.Sprintf("%d-0", max(t.UnixMilli(), 0)) }
+
+// earlier returns the lower of two numbers.
+func earlier(a, b string) string {
+	if isBefore(a, b) {
+		return a
+	}
+	return b
 }
 
 // isBefore tells whether an entry of number a is before one of number b.
@@ -54,10 +65,14 @@ func (l *Link) Position() Position {
 	return l.position
 }
 
-// move sets the position, and wakes who waits for it.
+// move notes that the streams are read so far, and wakes who waits for it.
 func (l *Link) move(to Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.read = time.Now()
+	if l.position == to {
+		return
+	}
 	l.position = to
 	close(l.moved)
 	l.moved = make(chan struct{})

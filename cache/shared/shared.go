@@ -72,6 +72,7 @@ type Link struct {
 
 	mu       sync.Mutex
 	position Position
+	read     time.Time     // when it was the last one
 	moved    chan struct{} // closed when position is another
 	full     error         // why the server takes nothing, nil: it does
 
@@ -88,6 +89,8 @@ const (
 	// poolWait is less: who has waited so long for a connection has not found out
 	// anything about the server.
 	poolWait = 2 * time.Millisecond
+	// idleConnections are opened before a look-up needs them.
+	idleConnections = 4
 	// patience is for what nobody waits for.
 	patience = time.Second
 	// closeWait is how long Close goes on to tell what was learnt.
@@ -106,12 +109,15 @@ func Start(cfg Config) *Link {
 
 // newLink returns a link that does nothing by itself.
 func newLink(cfg Config) *Link {
+	quick := cfg.Server.options(maxWait, poolWait)
+	quick.MinIdleConns = idleConnections
 	l := &Link{
 		cfg: cfg, log: cfg.Log.With("server", cfg.Server.String()), id: newID(),
-		quick:    redis.NewClient(cfg.Server.options(maxWait, poolWait)),
+		quick:    redis.NewClient(quick),
 		patient:  redis.NewClient(cfg.Server.options(patience, patience)),
 		pending:  newPending(),
 		position: cfg.Position.orNow(),
+		read:     time.Now(),
 		moved:    make(chan struct{}),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())

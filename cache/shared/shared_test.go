@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postwhere/cache"
+	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
@@ -109,8 +110,10 @@ func TestDenialReachesAll(t *testing.T) {
 	if !since.Equal(denied.Truncate(time.Microsecond)) {
 		t.Errorf("in doubt since %v, want %v", since, denied)
 	}
-	since = three.link.Consult(context.Background(), anna, func(policy.Answer) bool { return true })
-	if !since.Equal(denied.Truncate(time.Microsecond)) {
+	if !realhost.Eventually(func() bool { // on a busy machine it may not be answered in time
+		since = three.link.Consult(context.Background(), anna, func(policy.Answer) bool { return true })
+		return !since.IsZero()
+	}) || !since.Equal(denied.Truncate(time.Microsecond)) {
 		t.Errorf("consulted: in doubt since %v, want %v", since, denied)
 	}
 	// Who has found her since is not told otherwise.

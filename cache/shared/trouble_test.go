@@ -2,6 +2,7 @@ package shared
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -35,14 +36,18 @@ func (f *frontEnd) wantAlone(t testing.TB) {
 	}
 }
 
-// wantBack wants a front end that has told the log once of each change, and tells the
-// others what it has learnt meanwhile.
-func wantBack(t testing.TB, times int, all ...*frontEnd) {
+// wantBack wants front ends that are back, and have told the log once of each change: a
+// busy machine may have had the server away once more.
+func wantBack(t testing.TB, all ...*frontEnd) {
 	t.Helper()
 	for _, f := range all {
-		f.log.waits(t, times, "shared memory is back")
-		f.log.wants(t, times, "shared memory is away")
+		f.log.waits(t, 1, "shared memory is back")
 		f.told(t)
+		f.isUp(t)
+		back, away := f.log.count("shared memory is back"), f.log.count("shared memory is away")
+		if away < back || away > back+1 || away > 10 {
+			t.Errorf("%d times away, %d times back:\n%s", away, back, f.log)
+		}
 	}
 }
 
@@ -80,7 +85,7 @@ func TestServerGoesAndComesBack(t *testing.T) {
 				t.Errorf("%d changes wait, want 2", n)
 			}
 			test.comeBack(t, r)
-			wantBack(t, 1, one, two)
+			wantBack(t, one, two)
 			two.forgets(t, "anna@example.com")
 			two.finds(t, "bert@example.com", "mail1")
 			one.learns(t, "carl@example.com", "mail2")
@@ -114,8 +119,6 @@ func TestMoreIsLearntThanIsNoted(t *testing.T) {
 	t.Parallel()
 	r, at, client := redisAt(t, "")
 	f := join(t, at)
-	f.learns(t, "anna@example.com", "mail1")
-	f.told(t)
 	r.Stop(t)
 	f.wantAlone(t)
 	const n = maxPending + 1000
@@ -159,9 +162,6 @@ func TestServerThatIsFull(t *testing.T) {
 	one.log.waits(t, 1, "shared memory takes what it is told again")
 	one.told(t)
 	two.finds(t, "bert@example.com", "mail1")
-	for _, f := range []*frontEnd{one, two} {
-		f.log.wants(t, 0, "is away")
-	}
 	one.log.wants(t, 1, "takes nothing")
 }
 
@@ -276,7 +276,7 @@ func TestNothingElseIsTouched(t *testing.T) {
 			t.Errorf("%s: %q, want %q", key, got, value)
 		}
 	}
-	if _, err := client.Get(t.Context(), at.Prefix+"address:anna@example.com").Result(); err != redis.Nil {
+	if _, err := client.Get(t.Context(), at.Prefix+"address:anna@example.com").Result(); !errors.Is(err, redis.Nil) {
 		t.Errorf("anna: %v", err)
 	}
 }
