@@ -35,6 +35,7 @@ type pending struct {
 // purge is one that the others are yet to be told of.
 type purge struct {
 	cache.Purge
+	told bool          // to the other front ends, and is yet to be removed from the server
 	done chan struct{} // closed when it has its effect everywhere
 }
 
@@ -86,7 +87,7 @@ func (p *pending) purge(of cache.Purge) <-chan struct{} {
 			return p.purges[n-1].done
 		}
 	}
-	waiting := purge{of, make(chan struct{})}
+	waiting := purge{Purge: of, done: make(chan struct{})}
 	p.purges = append(p.purges, waiting)
 	p.nudge()
 	return waiting.done
@@ -177,6 +178,14 @@ func (p *pending) firstPurge() (of purge, ok bool) {
 		return purge{}, false
 	}
 	return p.purges[0], true
+}
+
+// purgeTold notes that the others know of the first purge: to tell them again would have
+// them forget what they have learnt since.
+func (p *pending) purgeTold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.purges[0].told = true
 }
 
 // purged notes that the first purge has its effect.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cache"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -73,6 +74,35 @@ func TestUserWithPasswordAndFewRights(t *testing.T) {
 
 // aclRights are those in the README.
 const aclRights = "~postwhere:* +ping +select +get +set +del +scan +eval +evalsha +xadd +xread +xrange +xlen +xinfo +pexpire"
+
+// The others are told of a purge once, however often its removal has to be tried.
+func TestPurgeIsToldOnce(t *testing.T) {
+	t.Parallel()
+	_, at, client := redisAt(t, "user mail on >hush "+strings.Replace(aclRights, "+scan ", "", 1))
+	at.User, at.Password = "mail", "hush"
+	one, two := join(t, at), join(t, at)
+	one.learns(t, "anna@example.com", "mail1")
+	one.told(t)
+	soon, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	one.Purge(cache.Purge{All: true})
+	if err := one.link.Purge(soon, cache.Purge{All: true}); err == nil {
+		t.Error("it may not be removed, and is")
+	}
+	one.log.waits(t, 1, "shared memory takes nothing")
+	two.log.waits(t, 1, "memory is flushed at another front end")
+	if err := client.Do(t.Context(), "ACL", "SETUSER", "mail", "+scan").Err(); err != nil {
+		t.Fatal(err)
+	}
+	one.log.waits(t, 1, "shared memory takes what it is told again")
+	one.told(t)
+	if n := client.XLen(t.Context(), "postwhere:purges").Val(); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	if n := client.Exists(t.Context(), "postwhere:address:anna@example.com").Val(); n != 0 {
+		t.Error("anna is there yet")
+	}
+}
 
 func TestRightsAreThoseOfTheREADME(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")

@@ -100,7 +100,13 @@ func isRefusal(err error) bool {
 // tellSome tells some of what is pending; more: there may be more of it.
 func (l *Link) tellSome() (more bool, err error) {
 	if p, ok := l.pending.firstPurge(); ok {
-		if err := l.tellPurge(p.Purge); err != nil {
+		if !p.told {
+			if err := l.tellPurge(p.Purge); err != nil {
+				return true, err
+			}
+			l.pending.purgeTold()
+		}
+		if err := l.removePurged(p.Purge); err != nil {
 			return true, err
 		}
 		l.pending.purged()
@@ -188,7 +194,8 @@ func (l *Link) store(b batch) error {
 	return err
 }
 
-// tellPurge has a purge take effect on the other front ends, and in the server.
+// tellPurge has a purge take effect on the other front ends, and in the server if it is
+// of an address.
 func (l *Link) tellPurge(p cache.Purge) error {
 	ctx, cancel := context.WithTimeout(l.ctx, patience)
 	defer cancel()
@@ -197,10 +204,12 @@ func (l *Link) tellPurge(p cache.Purge) error {
 		keys = append(keys, l.key(p.Name))
 	}
 	kind, what := wordsOf(p)
-	if err := purgeScript.Run(ctx, l.patient, keys, l.cfg.Expire.Milliseconds(), streamLength, version, l.id, kind, what).Err(); err != nil {
-		return err
-	}
-	switch kind {
+	return purgeScript.Run(ctx, l.patient, keys, l.cfg.Expire.Milliseconds(), streamLength, version, l.id, kind, what).Err()
+}
+
+// removePurged has a purge that the others know of take effect in the server.
+func (l *Link) removePurged(p cache.Purge) error {
+	switch kind, what := wordsOf(p); kind {
 	case kindDomain:
 		return l.remove("*@"+globQuote(what), ownerText)
 	case kindHost:

@@ -13,19 +13,21 @@ import (
 const childVar = "POSTWHERE_TEST_GUARD"
 
 // guarded starts one of the servers.
-func guarded(t *testing.T, name string) *Host {
+func guarded(t *testing.T, name string) *Server {
 	t.Helper()
 	switch name {
 	case "Dovecot":
-		return DovecotLMTP(t, dovecotConfig())
+		return DovecotLMTP(t, dovecotConfig()).Server
 	case "Exim":
-		return Exim(t, verifying())
+		return Exim(t, verifying()).Server
 	case "OpenSMTPD":
-		return OpenSMTPD(t, openSMTPDConfig())
+		return OpenSMTPD(t, openSMTPDConfig()).Server
+	case "Redis":
+		return Redis(t, "").Server
 	case "Sendmail":
-		return Sendmail(t, sendmailConfig())
+		return Sendmail(t, sendmailConfig()).Server
 	default:
-		return MailHost(t, "one.test", "anna@one.test")
+		return MailHost(t, "one.test", "anna@one.test").Server
 	}
 }
 
@@ -37,7 +39,7 @@ func TestGuard(t *testing.T) {
 		select {}
 	}
 	t.Parallel()
-	for _, name := range []string{"Dovecot", "Exim", "OpenSMTPD", "Postfix", "Sendmail"} {
+	for _, name := range []string{"Dovecot", "Exim", "OpenSMTPD", "Postfix", "Redis", "Sendmail"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			guarded(t, name) // where it cannot be, the test is skipped
