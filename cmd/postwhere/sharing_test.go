@@ -50,7 +50,7 @@ func TestThreeFrontEndsHaveOneMemory(t *testing.T) {
 	r := realhost.Redis(t, "")
 	mail1 := realhost.MailHost(t, "example.com", "anna@example.com")
 	mail2 := realhost.MailHost(t, "example.com", "bert@example.com")
-	text := "[listen]\npolicy = []\nsocketmap = []\ncontrol = []\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\", \"mail2\"]\n" +
+	text := "[listen]\npolicy = []\nmilter = []\nsocketmap = []\ncontrol = []\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\", \"mail2\"]\n" +
 		fmt.Sprintf("[host.mail1]\nprobe = %q\n[host.mail2]\nprobe = %q\n", mail1.Addr(), mail2.Addr())
 	all, _ := startFrontEnds(t, 3, "redis://"+r.Addr(), text)
 	all[0].wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
