@@ -10,30 +10,36 @@ const (
 	// is not refused: it may be on its way to another host, and a directory that is
 	// empty for a moment must not undo what was known for days.
 	DoubtTime = 10 * time.Minute
-	maxDoubts = 100000 // mailboxes; beyond them those that are over are dropped, or else all
+	maxDoubts = 100000 // mailboxes; beyond them those that are over are dropped, or else all are in doubt
 	// freshFor is how old a rejection may be on which a message would be bounced.
 	// Answers are as old as the connections that they came over.
 	freshFor = 90 * time.Second
 )
 
-// Doubts returns the mailboxes, by Address.Key, that were known until a moment ago,
-// and since when they are denied: they are not refused yet, also by the next Searcher
-// if it has them in its Options.
-func (s *Searcher) Doubts() map[string]time.Time { return s.doubts.all() }
+// Doubts returns the searcher's doubts, which another Searcher may share.
+func (s *Searcher) Doubts() *Doubts { return s.doubts }
 
 // Doubt has a mailbox not refused for a while, since another front end was told
 // at that time that it is no more.
 func (s *Searcher) Doubt(a Address, since time.Time) { s.doubts.addSince(a, since) }
 
-// doubts are the mailboxes that were known until a moment ago, by Key. The zero
+// Doubts are the mailboxes that were known until a moment ago, by Address.Key. They
+// are not refused yet. Searchers share them that follow on one another: the one that
+// ends may still hear a mailbox denied which the next one would refuse. The zero
 // value is ready; it may be used concurrently.
-type doubts struct {
+type Doubts struct {
 	mu    sync.Mutex
 	since map[string]time.Time
+	// everybody is since when all mailboxes are in doubt: there were too many to
+	// know them apart.
+	everybody time.Time
 }
 
+// everybodyKey stands for all mailboxes among those that All returns.
+const everybodyKey = "*"
+
 // add notes a mailbox that its owner denies.
-func (d *doubts) add(a Address) {
+func (d *Doubts) add(a Address) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.put(a, time.Now())
@@ -41,7 +47,7 @@ func (d *doubts) add(a Address) {
 
 // addSince notes a mailbox that was denied to another front end, or was known to
 // it, at a time by its clock: if that is yet to come, now.
-func (d *doubts) addSince(a Address, since time.Time) {
+func (d *Doubts) addSince(a Address, since time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
@@ -52,14 +58,17 @@ func (d *doubts) addSince(a Address, since time.Time) {
 }
 
 // last returns since when a mailbox is in doubt, zero if it is not.
-func (d *doubts) last(a Address) time.Time {
+func (d *Doubts) last(a Address) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.since[a.Key()]
+	if since := d.since[a.Key()]; since.After(d.everybody) {
+		return since
+	}
+	return d.everybody
 }
 
 // put notes since when a mailbox is in doubt. mu is locked.
-func (d *doubts) put(a Address, since time.Time) {
+func (d *Doubts) put(a Address, since time.Time) {
 	now := time.Now()
 	if len(d.since) >= maxDoubts {
 		for key, since := range d.since {
@@ -69,6 +78,7 @@ func (d *doubts) put(a Address, since time.Time) {
 		}
 		if len(d.since) >= maxDoubts {
 			clear(d.since)
+			d.everybody = now
 		}
 	}
 	if d.since == nil {
@@ -78,9 +88,12 @@ func (d *doubts) put(a Address, since time.Time) {
 }
 
 // has tells whether a mailbox of that address was known until a moment ago.
-func (d *doubts) has(a Address) bool {
+func (d *Doubts) has(a Address) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if time.Since(d.everybody) < DoubtTime {
+		return true
+	}
 	since, ok := d.since[a.Key()]
 	if !ok {
 		return false
@@ -92,8 +105,8 @@ func (d *doubts) has(a Address) bool {
 	return false
 }
 
-// all returns since when each mailbox is in doubt.
-func (d *doubts) all() map[string]time.Time {
+// All returns since when each mailbox is in doubt, for RestoreDoubts.
+func (d *Doubts) All() map[string]time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := make(map[string]time.Time)
@@ -102,17 +115,27 @@ func (d *doubts) all() map[string]time.Time {
 			all[key] = since.Round(0)
 		}
 	}
+	if time.Since(d.everybody) < DoubtTime {
+		all[everybodyKey] = d.everybody.Round(0)
+	}
 	return all
 }
 
-// restore takes over what all has returned, before a restart say. If the clock was
-// set back since, a doubt begins anew.
-func (d *doubts) restore(all map[string]time.Time) {
+// RestoreDoubts returns those that All has returned before a restart. If the clock
+// was set back since, a doubt begins anew.
+func RestoreDoubts(all map[string]time.Time) *Doubts {
+	d := &Doubts{since: make(map[string]time.Time)}
 	now := time.Now()
-	d.since = make(map[string]time.Time)
 	for key, since := range all {
-		if age := now.Sub(since); age < DoubtTime && len(d.since) < maxDoubts {
-			d.since[key] = now.Add(-max(age, 0))
+		age := now.Sub(since)
+		since = now.Add(-max(age, 0))
+		switch {
+		case age >= DoubtTime:
+		case key == everybodyKey, len(d.since) >= maxDoubts:
+			d.everybody = since
+		default:
+			d.since[key] = since
 		}
 	}
+	return d
 }

@@ -54,17 +54,17 @@ func TestDoubtIsHandedOn(t *testing.T) {
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
 		synctest.Wait()
 		time.Sleep(DoubtTime / 2)
-		all := s.Doubts()
+		all := s.Doubts().All()
 		all["late@example.com"] = time.Now().Add(time.Hour)
 		all["early@example.com"] = time.Now().Add(-DoubtTime)
-		next := NewSearcher(nil, nil, Options{Doubts: all})
+		next := NewSearcher(nil, nil, Options{Doubts: RestoreDoubts(all)})
 		defer next.Close(t.Context())
 		for _, after := range []struct {
 			time.Duration
 			doubted []string
 		}{{0, []string{"anna@example.com", "late@example.com"}}, {DoubtTime / 2, []string{"late@example.com"}}, {DoubtTime / 2, nil}} {
 			time.Sleep(after.Duration)
-			if got := slices.Sorted(maps.Keys(next.Doubts())); !slices.Equal(got, after.doubted) {
+			if got := slices.Sorted(maps.Keys(next.Doubts().All())); !slices.Equal(got, after.doubted) {
 				t.Errorf("got %v, want %v", got, after.doubted)
 			}
 		}
@@ -137,7 +137,7 @@ func TestMailboxThatIsFoundAgainMayBeDoubtedAgain(t *testing.T) {
 
 func TestDoubtsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var d doubts
+		var d Doubts
 		old, young := mustParse(t, "old@example.com"), mustParse(t, "young@example.com")
 		d.add(old)
 		time.Sleep(DoubtTime)
@@ -153,6 +153,15 @@ func TestDoubtsAreBounded(t *testing.T) {
 			if len(d.since) > maxDoubts {
 				t.Fatalf("%d doubts", len(d.since))
 			}
+		}
+		// Where there are too many, nobody is refused.
+		next := RestoreDoubts(d.All())
+		if !d.has(young) || !d.has(old) || !next.has(young) || !next.has(old) {
+			t.Error("a mailbox of too many is not doubted")
+		}
+		time.Sleep(DoubtTime)
+		if d.has(young) || next.has(old) {
+			t.Error("everybody is doubted for ever")
 		}
 	})
 }

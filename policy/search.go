@@ -33,8 +33,8 @@ type Options struct {
 	Log *slog.Logger
 	// Shared, if set, is the memory that other front ends have, too.
 	Shared Shared
-	// Doubts are those of the Searcher before this one; see Searcher.Doubts.
-	Doubts map[string]time.Time
+	// Doubts are those of the Searcher before this one; nil: it has its own.
+	Doubts *Doubts
 	// Base is the context whose values the probers see; nil: context.Background().
 	Base context.Context
 }
@@ -50,7 +50,7 @@ type Searcher struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	doubts    doubts
+	doubts    *Doubts
 	flights   singleflight.Group // joins the askers for one address
 	refreshes singleflight.Group // and those who find one owner stale
 
@@ -69,7 +69,9 @@ func NewSearcher(domains []*Domain, memory Memory, opt Options) *Searcher {
 		}
 	}
 	s.idle = sync.NewCond(&s.mu)
-	s.doubts.restore(opt.Doubts)
+	if s.doubts = opt.Doubts; s.doubts == nil {
+		s.doubts = &Doubts{}
+	}
 	if opt.Base == nil {
 		opt.Base = context.Background()
 	}
@@ -225,6 +227,9 @@ func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Fi
 				s.refresh(d, a, h, memo.Owner, old)
 			}
 			return remembered(h, memo.Owner), nil
+		}
+		if len(d.Hosts()) == 0 { // by MX, which is not known yet: it may be one of them
+			return s.deferred(Finding{}, whyDeferred(nil)), nil
 		}
 		s.doubts.add(a)
 		s.memory.Disown(a) // its host is the domain's no more

@@ -106,7 +106,9 @@ func (k *Keeper) write(now time.Time) error {
 	notes, changed := k.newNotes(now)
 	names, lost := k.changes.Take()
 	owners, _ := k.cache.Len()
-	whole := lost || k.anew || k.file.Broken() || k.records+len(names) > owners+owners/2+spareRecords
+	// Records behind one another are told apart by their times, which a clock that was
+	// set back mixes up: a snapshot has each owner once.
+	whole := lost || k.anew || k.file.Broken() || now.Before(k.file.head.at) || k.records+len(names) > owners+owners/2+spareRecords
 	var w *Writer
 	var err error
 	if whole {

@@ -29,8 +29,8 @@ func (l *Link) Deny(a policy.Address, at time.Time) {
 
 // Consult is policy.Shared's: it has the cache adopt the owner that the server knows.
 func (l *Link) Consult(ctx context.Context, a policy.Address, accept func(yes policy.Answer) bool) (denied time.Time) {
-	if l == nil || l.health.outage.Load() != nil {
-		return time.Time{}
+	if l == nil || l.health.outage.Load() != nil || l.pending.isPurging() {
+		return time.Time{} // what is to be purged may be there yet
 	}
 	n := nameOf(a)
 	text, err := l.health.ask(func() (string, error) { return l.get(ctx, l.key(n)) })

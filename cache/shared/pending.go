@@ -211,3 +211,10 @@ func (p *pending) len() int {
 
 // close notes that nothing comes any more.
 func (p *pending) close() { p.once.Do(func() { close(p.ended) }) }
+
+// isPurging tells whether a purge has yet to have its effect in the server.
+func (p *pending) isPurging() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.purges) > 0
+}

@@ -267,6 +267,7 @@ func (l *Link) Purge(ctx context.Context, p cache.Purge) error {
 	if l == nil {
 		return nil
 	}
+	p.Name.Local = strings.ToLower(p.Name.Local) // as keys have it
 	done := l.pending.purge(p)
 	if err := l.health.err(); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"postwhere/cache/disk"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
 	"postwhere/probe"
 )
 
@@ -35,7 +36,7 @@ type hostNote struct {
 // past is what a world has from the one before it. The zero value is nothing.
 type past struct {
 	notes  map[string][]byte
-	doubts map[string]time.Time
+	doubts *policy.Doubts
 }
 
 // remember begins to keep memory in the file that cfg names, and returns what the
@@ -49,7 +50,9 @@ func (d *daemon) remember(cfg *config.Config) past {
 	k.Wait(memoryWait)
 	p := past{notes: k.Notes()}
 	if note, ok := p.notes[noteDoubts]; ok {
-		_ = json.Unmarshal(note, &p.doubts) // what cannot be read is not known
+		var all map[string]time.Time
+		_ = json.Unmarshal(note, &all) // what cannot be read is not known
+		p.doubts = policy.RestoreDoubts(all)
 	}
 	return p
 }
@@ -131,7 +134,7 @@ func (w *world) notes() map[string][]byte {
 			all[name] = note
 		}
 	}
-	if doubts := w.searcher.Doubts(); len(doubts) > 0 {
+	if doubts := w.searcher.Doubts().All(); len(doubts) > 0 {
 		keep(noteDoubts, doubts)
 	}
 	for _, h := range hosts {
