@@ -250,3 +250,16 @@ func TestQuotesOfAnUnquotedRecipientAreTheMailboxesName(t *testing.T) {
 		wantVerdict(t, s.ask(t, Request{Recipient: `bert@example.com`, Unquoted: true}), Deliver)
 	})
 }
+
+// What the Searcher that ends hears denied, the next one does not refuse.
+func TestDoubtsAreSharedWithTheNextSearcher(t *testing.T) {
+	old := NewSearcher(nil, nil, Options{})
+	next := NewSearcher(nil, nil, Options{Doubts: old.Doubts()})
+	defer old.Close(t.Context())
+	defer next.Close(t.Context())
+	anna := mustParse(t, "anna@example.com")
+	old.doubts.add(anna)
+	if !next.doubts.has(anna) {
+		t.Error("the next Searcher would refuse it")
+	}
+}
