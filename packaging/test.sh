@@ -15,6 +15,8 @@ needed='
 gcc                                 gcc libc6-dev
 /etc/ssl/certs/ca-certificates.crt  ca-certificates
 /usr/lib/dovecot/lmtp               dovecot-lmtpd
+man                                 man-db groff-base
+mandoc                              mandoc
 miltertest                          miltertest
 mount                               mount
 postfix                             postfix

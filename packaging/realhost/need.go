@@ -23,13 +23,19 @@ func Need(t testing.TB, programs ...string) {
 	if runtime.GOOS != "linux" {
 		giveUp(t, "the real mail servers need Linux, this is %s", runtime.GOOS)
 	}
+	NeedPrograms(t, programs...)
+	if os.Geteuid() != 0 {
+		giveUp(t, "only root may start a mail server with users of its own; packaging/test.sh does it all as root")
+	}
+}
+
+// NeedPrograms is Need for programs that anybody may run.
+func NeedPrograms(t testing.TB, programs ...string) {
+	t.Helper()
 	for _, name := range programs {
 		if lookPath(name) == "" {
 			giveUp(t, "%s is not installed; packaging/test.sh installs it", name)
 		}
-	}
-	if os.Geteuid() != 0 {
-		giveUp(t, "only root may start a mail server with users of its own; packaging/test.sh does it all as root")
 	}
 }
 
