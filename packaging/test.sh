@@ -13,8 +13,10 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 # Go's race detector needs the compiler, its downloads the certificates.
 needed='
 gcc                                 gcc libc6-dev
+/etc/bash_completion                bash-completion
 /etc/ssl/certs/ca-certificates.crt  ca-certificates
 /usr/lib/dovecot/lmtp               dovecot-lmtpd
+fish                                fish
 man                                 man-db groff-base
 mandoc                              mandoc
 miltertest                          miltertest
@@ -22,6 +24,7 @@ mount                               mount
 postfix                             postfix
 redis-server                        redis-server
 swaks                               swaks
+zsh                                 zsh
 '
 # Mail servers that Debian lets nobody install beside postfix. They are unpacked
 # only, each with what it needs into a folder of the package's name, and run from

@@ -125,6 +125,8 @@ gone from the file, too, and from the other front ends that share memory. What i
 	}
 	cmd.Flags().StringVar(&domain, "domain", "", "forget the domain `NAME`")
 	cmd.Flags().StringVar(&host, "host", "", "forget what the host `NAME` has and said")
+	offerFor(cmd, "domain", c.domainNames)
+	offerFor(cmd, "host", c.hostNames)
 	cmd.Flags().BoolVar(&strangers, "strangers", false, "forget all addresses that no host is known to have")
 	cmd.Flags().BoolVar(&all, "all", false, "forget all")
 	return cmd

@@ -141,6 +141,8 @@ might have a mailbox there, and mail for mailboxes that are known to be there
 still goes there. A reload leaves the hosts drained, a new start of the daemon
 does not. Exit status: 0, 64 for a host that there is not, 69 without a daemon,
 78 for a bad configuration.`,
+		ValidArgsFunction: offer(c.hostNames),
+
 		RunE: func(cmd *cobra.Command, hosts []string) error { return c.drain(cmd.Context(), hosts, true) },
 	}
 }
@@ -151,6 +153,8 @@ func undrainCommand(c *common) *cobra.Command {
 		Short: "Take drained hosts back into the asking",
 		Long: `Take hosts of the running daemon back into the asking. Exit status: 0, 64 for a
 host that there is not, 69 without a daemon, 78 for a bad configuration.`,
+		ValidArgsFunction: offer(c.drainedNames),
+
 		RunE: func(cmd *cobra.Command, hosts []string) error { return c.drain(cmd.Context(), hosts, false) },
 	}
 }

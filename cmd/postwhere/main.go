@@ -117,7 +117,9 @@ func rootCommand(io streams) *cobra.Command {
 	root.SetOut(io.out)
 	root.SetErr(io.err)
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.PersistentFlags().StringVarP(&c.file, "config", "c", config.DefaultFile, "configuration `FILE`")
+	_ = root.MarkPersistentFlagFilename("config", "toml") // which it has
 	root.AddCommand(
 		serveCommand(c), queryCommand(c), checkCommand(c), postfixCommand(c), sendmailCommand(c),
 		hostsCommand(c), drainCommand(c), undrainCommand(c), cacheCommand(c),

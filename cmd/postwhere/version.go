@@ -41,21 +41,3 @@ func versionCommand(c *common) *cobra.Command {
 		},
 	}
 }
-
-func completionCommand(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use:       "completion bash|zsh|fish",
-		Short:     "Print a completion script for a shell",
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"bash", "zsh", "fish"},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			switch args[0] {
-			case "zsh":
-				return root.GenZshCompletion(cmd.OutOrStdout())
-			case "fish":
-				return root.GenFishCompletion(cmd.OutOrStdout(), true)
-			}
-			return root.GenBashCompletionV2(cmd.OutOrStdout(), true)
-		},
-	}
-}
