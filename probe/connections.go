@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/jackc/puddle/v2"
@@ -11,7 +12,16 @@ import (
 	"postwhere/policy"
 )
 
-// connect opens a session for the pool. The pool gives the session to whoever
+// another opens a session for the pool, unless the host wanted no more beside those
+// that there are a moment ago.
+func (p *Prober) another(ctx context.Context) (*session, error) {
+	if p.isBusy() && p.pool.Stat().TotalResources() > 1 {
+		return nil, errBusy
+	}
+	return p.connect(ctx)
+}
+
+// connect opens a session. The pool gives the session to whoever
 // waits even if the asker who caused it is gone, so only the values of his
 // context count here; the time-outs are the host's.
 func (p *Prober) connect(ctx context.Context) (*session, error) {
@@ -19,13 +29,37 @@ func (p *Prober) connect(ctx context.Context) (*session, error) {
 		return nil, errDrained // no matter of the host's health
 	}
 	return p.health.open(ctx, func() (*session, error) {
-		s, err := dial(ctx, &p.cfg, p.tracer(ctx))
-		if errors.Is(err, errBusy) && p.pool.Stat().TotalResources() <= 1 {
+		s, err := p.dial(ctx)
+		switch {
+		case !errors.Is(err, errBusy):
+		case p.pool.Stat().TotalResources() <= 1:
 			// Not one connection is granted: that is no matter of their number.
 			err = fmt.Errorf("%w: %s", errGreeting, err.Error())
+		default:
+			p.busy.Store(time.Now().UnixNano())
 		}
 		return s, err
 	})
+}
+
+// dial does so; a fault of ours is an error, for the goroutine is the pool's.
+func (p *Prober) dial(ctx context.Context) (s *session, err error) {
+	defer func() {
+		if fault := p.fault(recover()); fault != nil {
+			s, err = nil, fault
+		}
+	}()
+	return dial(ctx, &p.cfg, p.tracer(ctx))
+}
+
+// fault makes an error of what recover returned, and logs it; nil of nil. In a
+// goroutine that no asker waits for a fault of ours would end the program.
+func (p *Prober) fault(recovered any) error {
+	if recovered == nil {
+		return nil
+	}
+	p.cfg.Log.Error("probe failed", "host", p.cfg.Name, "fault", recovered, "stack", string(debug.Stack()))
+	return fmt.Errorf("internal fault: %v", recovered)
 }
 
 // leave ends a session, and keeps its place until the host has said farewell: it
@@ -55,7 +89,8 @@ func (p *Prober) warmUp() {
 	if p.cfg.learnt.pace.isFar() {
 		spare = 2 + asking/3 // opening one takes as long as several questions
 	}
-	if p.closed || p.cfg.drained() || p.warming > int(asking)/3 || p.pool.Stat().IdleResources() > spare || p.health.err() != nil {
+	if p.closed || p.cfg.drained() || p.warming > int(asking)/3 || p.pool.Stat().IdleResources() > spare || p.health.err() != nil ||
+		p.isBusy() {
 		return
 	}
 	p.warming++
@@ -75,8 +110,24 @@ func (p *Prober) openAhead(ctx context.Context) error {
 }
 
 // acquire returns a connection that can carry a question about the address; a
-// fresh one has carried none yet. It waits for one if all are in use.
+// fresh one has carried none yet. It waits for one if all are in use, and if the
+// host wants no more than there are.
 func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*puddle.Resource[*session], error) {
+	for {
+		held, err := p.grant(ctx, a, fresh)
+		if !errors.Is(err, errBusy) {
+			return held, err
+		}
+		select {
+		case <-time.After(busyPause):
+		case <-ctx.Done():
+			return nil, unreachable(ctx.Err())
+		}
+	}
+}
+
+// grant does so, but for the waiting for a host that wants no more: that is errBusy.
+func (p *Prober) grant(ctx context.Context, a policy.Address, fresh bool) (*puddle.Resource[*session], error) {
 	if p.cfg.drained() {
 		return nil, errDrained
 	}
@@ -107,6 +158,17 @@ func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*pu
 	s.wire.trace = p.tracer(ctx)
 	return held, nil
 }
+
+const (
+	// busyRest is how long no connection is opened beside others to a host that
+	// wanted no more of them.
+	busyRest = time.Second
+	// busyPause is how often who needs one looks whether one of the others is free.
+	busyPause = 20 * time.Millisecond
+)
+
+// isBusy tells whether the host wanted no more connections a moment ago.
+func (p *Prober) isBusy() bool { return time.Since(time.Unix(0, p.busy.Load())) < busyRest }
 
 // unreachable says what an error means, once.
 func unreachable(err error) error {
@@ -146,7 +208,7 @@ func (p *Prober) release(held *puddle.Resource[*session]) {
 	if !s.spoilt {
 		p.cfg.learnt.budget.lasted(s.used, time.Now())
 	}
-	if p.cfg.learnt.pace.isFar() {
+	if p.cfg.learnt.pace.isFar() && !s.spoilt {
 		p.leaveSoon(held)
 	} else {
 		held.Destroy()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,6 +223,34 @@ func TestNoIsAsOldAsTheBeginningOfItsConnection(t *testing.T) {
 		begun := time.Now()
 		if got := wantSays(t, p, "nobody@d.test", policy.No); got.At.After(begun) {
 			t.Errorf("a no of %v later than its connection", got.At.Sub(begun))
+		}
+	})
+}
+
+// A host that grants fewer connections than we may open: they carry the questions,
+// and it is not bothered with one further connection after the other.
+func TestAHostThatWantsNoMoreConnectionsIsAskedOverThoseItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var refused atomic.Int32
+		var h *fakeHost
+		h = crowdHost(func(_ *dialogue, verb, _, said string) string {
+			if verb == "GREETING" && h.openNow() > 2 {
+				refused.Add(1)
+				return "421 4.7.0 too many connections" + drop
+			}
+			return said
+		})
+		p := ofHost(t, h, func(c *Config) { c.Method, c.Connections = RCPT, 10 })
+		wantSays(t, p, "nobody@d.test", policy.No)
+		begun := time.Now()
+		for range 10 {
+			wantEach(t, askAtOnce(t, p, "anna%d@d.test", 30), policy.Yes)
+		}
+		took := time.Since(begun)
+		p.Close()
+		time.Sleep(time.Second) // the host notices
+		if most := 20 * (took/busyRest + 1); int(refused.Load()) > int(most) {
+			t.Errorf("%d connections more than the host wants in %s, want %d at most", refused.Load(), took, most)
 		}
 	})
 }

@@ -52,6 +52,9 @@ const (
 	lineRest = time.Second
 	// gatherPart is the part of a round trip that a short line is given to grow.
 	gatherPart = 50
+	// openingTrips is what it takes to open a connection, in round trips: one for
+	// TCP, one for EHLO, and what the greeting is on its way.
+	openingTrips = 3
 )
 
 // crowded tells whether questions are better put together: the host is far away
@@ -135,19 +138,42 @@ func (p *Prober) carry() {
 	q, err := p.pipe()
 	p.arrive(err)
 	p.warmUp() // another will be needed when this one is used up
-	served := false
-	for ; q != nil; served = true {
+	p.serve(q)
+	p.depart(q)
+}
+
+// serve has the line's questions carried by a pipe, if there is one.
+func (p *Prober) serve(q *pipe) {
+	if q == nil {
+		return
+	}
+	defer func() {
+		if err := p.fault(recover()); err != nil {
+			q.fail(err)
+		}
+		p.release(q.held)
+	}()
+	for served := false; ; served = true {
+		if served && p.makesWay(q) {
+			q.s.over = errUsedUp
+			return
+		}
 		p.gather(q)
 		questions := p.take(q, served)
 		if len(questions) == 0 {
-			break
+			return
 		}
 		q.round(questions)
 	}
-	if q != nil {
-		p.release(q.held)
-	}
-	p.depart(q)
+}
+
+// makesWay tells whether a connection had better give up its place: all are taken,
+// and a fresh one carries more in the time. Of one that bears nine refusals, where
+// a third of the questions are not refused, the third round is of one or two.
+func (p *Prober) makesWay(q *pipe) bool {
+	places := p.pool.Stat()
+	return places.TotalResources() == places.MaxResources() &&
+		q.room()*openingTrips < p.cfg.learnt.budget.left(RCPT, used{})
 }
 
 // gather lets a line that is short grow for a moment. Whoever was just answered asks
@@ -195,7 +221,7 @@ func (p *Prober) pipe() (*pipe, error) {
 }
 
 // tryPipe does so over one connection, as try puts a question.
-func (p *Prober) tryPipe(fresh bool) (*pipe, error) {
+func (p *Prober) tryPipe(fresh bool) (found *pipe, err error) {
 	first, ok := p.crowd.first()
 	if !ok {
 		return nil, nil
@@ -205,6 +231,14 @@ func (p *Prober) tryPipe(fresh bool) (*pipe, error) {
 		return nil, err
 	}
 	q := &pipe{p: p, held: held, s: held.Value()}
+	defer func() {
+		if fault := p.fault(recover()); fault != nil {
+			err, q.s.spoilt = fault, true
+		}
+		if found == nil {
+			p.release(held)
+		}
+	}()
 	for ; ok; first, ok = p.crowd.first() {
 		if _, _, err = p.calibrate(p.ctx, q.s, RCPT, first.Domain()); err != nil {
 			break
@@ -218,7 +252,6 @@ func (p *Prober) tryPipe(fresh bool) (*pipe, error) {
 		}
 		p.crowd.sendAway(first.Domain())
 	}
-	p.release(held)
 	return nil, err
 }
 

@@ -32,14 +32,20 @@ func dialSecured(ctx context.Context, cfg *Config, level TLSLevel, trace func(bo
 	if err != nil {
 		return nil, err
 	}
+	begun := false
+	defer func() {
+		if !begun {
+			_ = conn.Close()
+		}
+	}()
 	s := &session{cfg: cfg, wire: newWire(conn), born: born, heard: time.Now()}
 	s.wire.trace = trace
 	defer s.wire.within(ctx, cfg.ReplyTimeout)()
 	if err := s.begin(ctx, level); err != nil {
-		_ = conn.Close()
 		return nil, err
 	}
 	s.wire.trace = nil
+	begun = true
 	return s, nil
 }
 

@@ -21,7 +21,8 @@ type pipe struct {
 	p    *Prober
 	held *puddle.Resource[*session]
 	s    *session
-	wont bool // the host holds accepted recipients back, or does not take our sender
+	wont bool       // the host holds accepted recipients back, or does not take our sender
+	left []*pending // questions of the round that have no reply yet, in order
 }
 
 // room is how many more questions the connection may carry: each may be refused.
@@ -46,69 +47,75 @@ var errPiped = fmt.Errorf("%w: a reply about another address", errOutOfStep)
 // round puts the questions and hands on the replies. If it fails, those that have
 // none are put in another way, and the connection is spoilt.
 func (q *pipe) round(questions []*pending) {
-	left, err := q.ask(questions)
-	if err != nil {
-		q.s.over, q.s.spoilt = err, true
-	}
-	for _, one := range left {
-		one.reply <- pipeReply{err: err}
+	q.left = questions
+	if err := q.ask(); err != nil {
+		q.fail(err)
 	}
 }
 
-// ask writes the questions and hands on the replies as they come. It returns the
-// questions that have none if it fails.
-func (q *pipe) ask(questions []*pending) (left []*pending, err error) {
+// fail ends the pipe: questions that have no reply are put in another way.
+func (q *pipe) fail(err error) {
+	q.s.over, q.s.spoilt = err, true
+	for _, one := range q.left {
+		one.reply <- pipeReply{err: err}
+	}
+	q.left = nil
+}
+
+// ask writes the questions and hands on the replies as they come.
+func (q *pipe) ask() error {
 	var lines []string
 	begins := !q.s.mail
 	if begins {
 		lines = append(lines, "MAIL FROM:<"+q.s.cfg.Sender+">")
 		q.s.mail = true
 	}
-	for _, one := range questions {
+	for _, one := range q.left {
 		lines = append(lines, "RCPT TO:<"+one.address.String()+">")
 	}
-	q.s.used.rcpts += len(questions)
+	q.s.used.rcpts += len(q.left)
 	began := time.Now()
 	_ = q.s.wire.Conn.SetDeadline(began.Add(q.s.cfg.ReplyTimeout))
 	if err := q.s.wire.send(lines...); err != nil {
-		return questions, err
+		return err
 	}
 	if begins {
 		if err := q.begin(); err != nil {
-			return questions, err
+			return err
 		}
 	}
-	left = questions
 	var replies []policy.Reply // to the first of those that are left
-	for i, one := range questions {
-		if q.p.crowd.forsaken(left) {
-			return left, errGivenUp
+	for first := begins; len(replies) < len(q.left); first = false {
+		if q.p.crowd.forsaken(q.left) {
+			return errGivenUp
 		}
-		reply, err := q.hear(one, began, i == 0 && begins)
+		reply, err := q.hear(q.left[len(replies)], began, first)
 		if err != nil {
-			return left, err
+			return err
 		}
 		began = time.Now()
 		if replies = append(replies, reply); reply.Code/100 == 5 {
-			left, replies = q.hand(left, replies), nil
+			q.hand(replies)
+			replies = nil
 		}
 	}
 	if len(replies) > 0 { // a yes is last: give one reply too many the time to arrive
 		time.Sleep(q.p.cfg.learnt.pace.roundTrip() / gatherPart)
 	}
 	if err := q.s.wire.look(); errors.Is(err, errOutOfStep) {
-		return left, err
+		return err
 	}
-	return q.hand(left, replies), nil
+	q.hand(replies)
+	return nil
 }
 
-// hand gives replies that are known to be in step to the first of the questions,
-// and returns the others.
-func (q *pipe) hand(questions []*pending, replies []policy.Reply) []*pending {
-	for i, reply := range replies {
-		questions[i].reply <- pipeReply{reply: reply, at: q.s.born}
+// hand gives replies that are known to be in step to the first of the questions.
+func (q *pipe) hand(replies []policy.Reply) {
+	for _, reply := range replies {
+		one := q.left[0]
+		q.left = q.left[1:]
+		one.reply <- pipeReply{reply: reply, at: q.s.born}
 	}
-	return questions[len(replies):]
 }
 
 // begin reads the reply to MAIL.

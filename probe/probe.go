@@ -66,6 +66,7 @@ type Prober struct {
 	testimony    testimony
 	tally        tally
 	asking       atomic.Int32 // questions under way
+	busy         atomic.Int64 // when the host last wanted no further connection; ns since 1970
 	crowd        crowd
 	ctx          context.Context // of what no asker waits for; Close ends it
 	stop         context.CancelFunc
@@ -85,7 +86,7 @@ func New(cfg Config) (*Prober, error) {
 	p := &Prober{cfg: cfg, rate: cfg.limiter()}
 	p.remember(cfg.Known)
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
-		Constructor: p.connect,
+		Constructor: p.another,
 		Destructor:  p.leave,                                   // in a goroutine of the pool's
 		MaxSize:     int32(min(max(cfg.Connections, 1), 1000)), //nolint:gosec // bounded right here
 	})
@@ -153,10 +154,14 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 	if err != nil {
 		return policy.UnsureOf(p.cfg.Name, "%s", printable(err.Error())), nil
 	}
-	s := held.Value()
-	defer p.release(held)
+	s, whole := held.Value(), false
+	defer func() {
+		s.spoilt = s.spoilt || !whole // a fault of ours may have left a reply unread
+		p.release(held)
+	}()
 	answer = policy.Answer{Host: p.cfg.Name, At: time.Now()}
 	m, err := p.question(ctx, s, a, &answer)
+	whole = true
 	switch {
 	case err != nil:
 		answer.Says, answer.Why = policy.Unsure, explain(err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -162,11 +164,15 @@ func (s *session) leave() {
 	}
 }
 
-// end hears the host's farewell, unless the session ended in discord, and closes
-// the connection.
+// end hears the host's farewell and closes the connection. Of a session that ended
+// in discord it hears all that is still said, until the host has hung up: to the host
+// it is a connection as long as that. One that has fallen silent is not waited for.
 func (s *session) end() {
-	if !s.spoilt {
+	switch {
+	case !s.spoilt:
 		_, _ = readReply(s.wire.in)
+	case !errors.Is(s.over, os.ErrDeadlineExceeded):
+		_, _ = io.Copy(io.Discard, s.wire.Conn)
 	}
 	_ = s.wire.Conn.Close()
 }
