@@ -194,6 +194,14 @@ func (c *Config) limiter() *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(c.Rate), c.Rate)
 }
 
+// alsoCounts counts a question of our own, which has begun with an asker's and does
+// not wait: those that come after it do.
+func (p *Prober) alsoCounts() {
+	if p.rate != nil {
+		p.rate.Reserve()
+	}
+}
+
 // waitFor waits until a question may be put.
 func waitFor(ctx context.Context, limit *rate.Limiter) error {
 	if limit == nil {

@@ -73,6 +73,7 @@ func (t *testimony) toAsk(domain string, now time.Time) []string {
 func (p *Prober) vouch(ctx context.Context, s *session, q question, domain string, m meaning) (meaning, error) {
 	asked := p.testimony.toAsk(domain, time.Now())
 	for _, address := range asked {
+		p.alsoCounts()
 		r, err := s.ask(ctx, q.method, address)
 		if err != nil {
 			return m, err
