@@ -96,6 +96,13 @@ func (d *daemon) traceHeader() string {
 	return d.world.cfg.Milter.TraceHeader
 }
 
+// provisioningToken returns what a provisioning system must know, "" if nothing.
+func (d *daemon) provisioningToken() string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.world.cfg.Provisioning.Token()
+}
+
 // adopt makes cfg what the daemon runs by: first everything that can fail, then
 // the change. On an error everything is as it was.
 func (d *daemon) adopt(cfg *config.Config) (err error) {

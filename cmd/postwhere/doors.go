@@ -23,7 +23,7 @@ import (
 
 // doorKey says what is served where. Reloads keep the doors whose key stays.
 type doorKey struct {
-	face   string // policy, milter, socketmap, tcp_table, control
+	face   string // policy, milter, socketmap, tcp_table, control, provisioning
 	listen config.Listener
 	table  string // the map of a tcp_table
 }
@@ -50,6 +50,7 @@ func doorKeys(l config.Listen) []doorKey {
 	add("milter", l.Milter)
 	add("socketmap", l.Socketmap)
 	add("control", l.Control)
+	add("provisioning", l.Provisioning)
 	for _, t := range l.TCPTable {
 		keys = append(keys, doorKey{"tcp_table", t.Listen, t.Map})
 	}
@@ -102,6 +103,10 @@ func (d *daemon) newDoor(key doorKey, l net.Listener, cfg *config.Config) (*door
 	if key.face == "control" {
 		s := newControlServer(d, d, d.log)
 		s.Handler = memoryHandler(d, s.Handler)
+		return &door{key, l, s.Serve, s.Shutdown}, nil
+	}
+	if key.face == "provisioning" {
+		s := newProvisioningServer(d, key.listen, cfg.Limits)
 		return &door{key, l, s.Serve, s.Shutdown}, nil
 	}
 	opt := server.Options{

@@ -2,11 +2,8 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"postwhere/cache"
@@ -44,18 +41,10 @@ type memoryStats struct {
 	SharedWhy     string `json:"shared_why"`     // it is away, or takes nothing, "": all is well
 }
 
-// flushed is what a flush has come to.
-type flushed struct {
-	Owners    int    `json:"owners"`
-	Strangers int    `json:"strangers"`
-	Why       string `json:"why"`        // it is not in the file yet, "": it is
-	SharedWhy string `json:"shared_why"` // the other front ends do not know yet, "": they do
-}
-
 // memoryHandler answers the command line about memory, and hands on the rest:
 // GET /cache/dump returns remembered after remembered, GET /cache/stats a
-// memoryStats, and POST /cache/flush a flushed; it takes one of address, domain,
-// host, strangers and all in its query.
+// memoryStats, and POST /cache/flush a flushed; its query says what, as
+// flush has it.
 func memoryHandler(d *daemon, rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", rest)
@@ -127,62 +116,4 @@ func (d *daemon) memoryStats() memoryStats {
 		}
 	}
 	return s
-}
-
-// syncWait is how long a flush waits for the file, and for the other front ends.
-const syncWait = 5 * time.Second
-
-// flush forgets what a query names.
-func (d *daemon) flush(ctx context.Context, query url.Values) (f flushed, err error) {
-	p, err := d.purgeOf(query)
-	if err != nil {
-		return f, err
-	}
-	f.Owners, f.Strangers = d.memory.Purge(p)
-	d.log.Info("memory is flushed", "what", query.Encode(), "owners", f.Owners, "strangers", f.Strangers)
-	d.mu.RLock()
-	keeper := d.keeper
-	d.mu.RUnlock()
-	ctx, cancel := context.WithTimeout(ctx, syncWait)
-	defer cancel()
-	if err := d.tiers.link.Load().Purge(ctx, p); err != nil {
-		f.SharedWhy = err.Error()
-	}
-	if keeper != nil && !p.Strangers {
-		if err := keeper.Sync(ctx); err != nil {
-			f.Why = err.Error()
-		}
-	}
-	return f, nil
-}
-
-// purgeOf returns what a query says is to be forgotten.
-func (d *daemon) purgeOf(query url.Values) (p cache.Purge, err error) {
-	if len(query) != 1 {
-		return p, errors.New("want one of address, domain, host, strangers and all")
-	}
-	w := d.enter()
-	defer w.requests.Done()
-	var a policy.Address
-	switch {
-	case query.Get("address") != "":
-		a, err = w.searcher.Asked(query.Get("address"))
-		p.Name = cache.Name{Local: a.Local(), Domain: a.Domain()}
-	case query.Get("domain") != "":
-		if a, err = w.searcher.Asked("postmaster@" + query.Get("domain")); err != nil {
-			// It may have been one of ours.
-			p.Domain, err = policy.NormalDomain(query.Get("domain"))
-			return p, err
-		}
-		p.Domain = a.Domain()
-	case query.Get("host") != "":
-		p.Host = query.Get("host")
-	case query.Has("strangers"):
-		p.Strangers = true
-	case query.Has("all"):
-		p.All = true
-	default:
-		err = errors.New("want one of address, domain, host, strangers and all, and what it is")
-	}
-	return p, err
 }

@@ -104,6 +104,7 @@ func (c *Config) checkListeners(wrong *problems) {
 		list []Listener
 	}{
 		{"listen.policy", c.Listen.Policy}, {"listen.milter", c.Listen.Milter}, {"listen.socketmap", c.Listen.Socketmap}, {"listen.control", c.Listen.Control},
+		{"listen.provisioning", c.Listen.Provisioning},
 	} {
 		for _, l := range face.list {
 			claim(face.key, l)

@@ -33,6 +33,7 @@ func (c *Config) complete(dir string) error {
 		c.Cache.File = filepath.Join(dir, f)
 	}
 	c.Cache.completeShared(dir, &wrong)
+	c.completeProvisioning(dir, &wrong)
 	if c.Probe.HeloName == "" {
 		c.Probe.HeloName = ownName()
 	}

@@ -35,7 +35,8 @@ type Config struct {
 	Limits Limits           `toml:"limits"`
 	MX     MX               `toml:"mx"`
 
-	Postfix Postfix `toml:"postfix"`
+	Postfix      Postfix      `toml:"postfix"`
+	Provisioning Provisioning `toml:"provisioning"`
 
 	dir string // where relative paths begin
 }
@@ -47,6 +48,8 @@ type Listen struct {
 	Socketmap []Listener `toml:"socketmap"` // socketmap_table(5): maps transport, recipient, domain, alias
 	Control   []Listener `toml:"control"`   // the command line
 	TCPTable  []TCPTable `toml:"tcp_table"` // tcp_table(5)
+
+	Provisioning []Listener `toml:"provisioning"` // POST /cache/flush; default none
 }
 
 // TCPTable is one tcp_table(5) listener, which answers for one map.

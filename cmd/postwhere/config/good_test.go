@@ -27,7 +27,7 @@ func parse(t *testing.T, text string) *Config {
 
 func same(t *testing.T, got, want any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Domain{}), cmpopts.EquateComparable(Network{}, Pattern{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Domain{}, Provisioning{}), cmpopts.EquateComparable(Network{}, Pattern{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -82,6 +82,7 @@ policy    = ["inet:127.0.0.1:1", "unix:/run/postwhere/policy"]
 milter    = ["unix:/run/postwhere/milter"]
 socketmap = []
 control   = ["unix:/run//postwhere/./ctl"]
+provisioning = ["inet:192.0.2.9:3", "unix:/run/postwhere/provisioning"]
 [[listen.tcp_table]]
 listen = "inet:[::1]:2"
 map    = "alias"
@@ -143,11 +144,13 @@ connections = 3
 request_timeout = "4s"
 [postfix]
 transport = "moving"
+[provisioning]
+token_file = "token"
 [mx]
 own_names = ["front.example.com", "FRONT2."]
 refresh = "1h"
 `
-	for name, text := range map[string]string{"owners": "anna@example.com mail1\n", "password": "pass word\n"} {
+	for name, text := range map[string]string{"owners": "anna@example.com mail1\n", "password": "pass word\n", "token": "0123456789abcdef==\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -163,6 +166,8 @@ refresh = "1h"
 			Socketmap: []Listener{},
 			Control:   []Listener{{"unix", "/run/postwhere/ctl"}},
 			TCPTable:  []TCPTable{{Listener{"tcp", "[::1]:2"}, "alias"}},
+
+			Provisioning: []Listener{{"tcp", "192.0.2.9:3"}, {"unix", "/run/postwhere/provisioning"}},
 		},
 		Domain: []Domain{
 			{
@@ -200,7 +205,10 @@ refresh = "1h"
 		Limits:  Limits{3, seconds(4)},
 		Postfix: Postfix{"moving"},
 		MX:      MX{[]string{"front.example.com", "FRONT2."}, seconds(3600)},
+
+		Provisioning: Provisioning{TokenFile: dir + "/token"},
 	})
+	same(t, got.Provisioning.Token(), "0123456789abcdef==")
 	same(t, got.Domain[0].OwnerList(), map[string]string{"anna@example.com": "mail1"})
 }
 
