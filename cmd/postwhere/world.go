@@ -156,7 +156,7 @@ func (w *world) newProber(name string, h config.Host) (prober, error) {
 		Control:        h.Control,
 		Security:       security,
 		BindAddress:    from,
-		Connections:    h.Connections,
+		Connections:    int(h.Connections),
 		Rate:           h.Rate,
 		ConnectTimeout: time.Duration(w.cfg.Probe.ConnectTimeout),
 		ReplyTimeout:   time.Duration(w.cfg.Probe.ReplyTimeout),

@@ -33,10 +33,10 @@ func (files bad) test(t *testing.T) {
 
 func TestWhatIsNoConfigurationIsRefusedWithItsPlace(t *testing.T) {
 	bad{
-		{"unknown section", "[listne]\n" + one, `p.toml:1:2: unknown key "listne"`},
-		{"unknown key at the top", "domains = []\n" + one, `p.toml:1:1: unknown key "domains"`},
-		{"unknown key of a section", one + "[search]\ndeadlin = '1s'\n", `p.toml:5:1: unknown key "search.deadlin"`},
-		{"unknown key of a domain", one + "[[domain]]\nname = 'a.example'\nhost = ['mail2']\n", `p.toml:6:1: unknown key "domain.host"`},
+		{"unknown section", "[listne]\n" + one, `p.toml:1:2: unknown key "listne": did you mean "listen"?`},
+		{"unknown key at the top", "domains = []\n" + one, `p.toml:1:1: unknown key "domains": did you mean "domain"?`},
+		{"unknown key of a section", one + "[search]\ndeadlin = '1s'\n", `p.toml:5:1: unknown key "search.deadlin": did you mean "deadline"?`},
+		{"unknown key of a domain", one + "[[domain]]\nname = 'a.example'\nhost = ['mail2']\n", `p.toml:6:1: unknown key "domain.host": did you mean "hosts"?`},
 		{"unknown key of a host", one + "[host.mail1]\n  port = 26\n", `p.toml:5:3: unknown key "host.mail1.port"`},
 		{"host without quotes", one + "[host.mail1.example.net]\ntls = 'none'\n", `p.toml:4:2: unknown key "host.mail1.example.net": a name with dots goes in quotes, [host."mail1.example.net"]`},
 		{"two unknown keys", one + "[search]\na = 1\n[cache]\n  b = 1\n", `
@@ -131,6 +131,8 @@ func TestBadHostIsRefused(t *testing.T) {
 		{"mailer that refuses", one + "[host.mail1]\nmailer = 'error:nouser'\n", `p.toml: host "mail1": mailer "error:nouser" refuses or drops the mail of a mailbox that is there: want the way to it, such as esmtp:[mail1]`},
 		{"method", one + "[host.mail1]\nmethod = 'expn'\n", `p.toml:5:10: host.mail1.method: method "expn": want auto, vrfy, rcpt or minger`},
 		{"too many connections", one + "[host.mail1]\nconnections = 51\n", `p.toml: host "mail1": connections = 51: want 1 to 50, which is what Postfix grants a client`},
+		{"no connections", one + "[host.mail1]\nconnections = 0\n", "p.toml: host.mail1.connections = 0: want 1 to 50; `postwhere drain` takes a host out of the asking"},
+		{"connections in words", one + "[host.mail1]\nconnections = 'few'\n", `p.toml:5:15: host.mail1.connections: want a number, got string`},
 		{"negative connections", one + "[host.mail1]\nconnections = -1\n", `p.toml: host "mail1": connections = -1: want 1 to 50, which is what Postfix grants a client`},
 		{"control", one + "[host.mail1]\ncontrol = 'postmaster'\n", `p.toml: host "mail1": control: not an address: want local-part@domain, got "postmaster"`},
 		{"alias_domain", one + "[host.mail1]\nalias_domain = 'a b'\n", `p.toml: host "mail1": alias_domain "a b": want a domain name`},

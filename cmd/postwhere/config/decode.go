@@ -59,7 +59,7 @@ func inOurWords(e *toml.DecodeError) string {
 // wanted names what a Go type is in the file.
 func wanted(goType string) string {
 	switch name := strings.TrimLeft(goType, "*"); {
-	case name == "int":
+	case name == "int", name == "config.Connections":
 		return "a number"
 	case name == "bool":
 		return "true or false"
@@ -71,8 +71,9 @@ func wanted(goType string) string {
 	return "a table"
 }
 
-// misfitsIn finds values without quotes where there must be text. The decoder
-// lets them through: to it the number 10 is a time of ten nanoseconds.
+// misfitsIn finds values without quotes where there must be text, and a 0 that would
+// be taken for a key that is not there. The decoder lets them through: to it the number
+// 10 is a time of ten nanoseconds.
 func misfitsIn(text string) error {
 	var tree map[string]any
 	var wrong problems
@@ -80,14 +81,6 @@ func misfitsIn(text string) error {
 		wrong.misfits("", tree, reflect.TypeFor[Config]())
 	}
 	return errors.Join(wrong...)
-}
-
-// hintAt says what an unknown key may have been meant to be, if one can tell.
-func hintAt(key []string) string {
-	if len(key) > 3 && key[0] == "host" {
-		return fmt.Sprintf(": a name with dots goes in quotes, [host.%q]", strings.Join(key[1:], "."))
-	}
-	return ""
 }
 
 // misfits goes through a value and the type that is to hold it.
@@ -114,6 +107,8 @@ func (p *problems) misfits(key string, value any, t reflect.Type) {
 	case string:
 	default:
 		switch {
+		case t == reflect.TypeFor[Connections]() && v == int64(0):
+			p.add("%s = 0: want 1 to 50; `postwhere drain` takes a host out of the asking", key)
 		case t == reflect.TypeFor[Duration]():
 			p.add("%s = %v: want a time with its unit, in quotes: \"%[2]vs\"", key, v)
 		case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):

@@ -31,7 +31,7 @@ type Host struct {
 	// address, as Postfix does), yes, or unsure.
 	VRFY252 probe.Meaning252 `toml:"vrfy_252"`
 	// Connections is how many are open at once. Default 5.
-	Connections int `toml:"connections"`
+	Connections Connections `toml:"connections"`
 	// Rate is how many questions are put in a second. Default 0: any number.
 	Rate int `toml:"rate"`
 	// BindAddress is the address of this machine that connections come from.
@@ -64,6 +64,10 @@ type Host struct {
 	// SecretFile has the password of AUTH, or the secret of Minger, in one line.
 	SecretFile string `toml:"secret_file"`
 }
+
+// Connections is how many are open at once. Zero, which is not accepted in a file,
+// stands for the default.
+type Connections int
 
 // refusingTransports are those of Postfix's that deliver nothing.
 var refusingTransports = []string{"error", "retry", "discard"}
