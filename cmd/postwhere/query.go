@@ -35,11 +35,13 @@ func queryCommand(c *common) *cobra.Command {
 		Short: "Print the verdict about addresses",
 		Long: `Print ADDRESS<TAB>VERDICT<TAB>HOST<TAB>TRANSPORT for each address; - reads them
 from standard input, one a line. The running daemon is asked, or the hosts with
---fresh and where no daemon runs. Exit status: 0 deliver, 1 reject, 75 defer,
-2 pass, 64 usage, 78 configuration; of several addresses the largest.`,
+--fresh and where no daemon runs; then the daemon learns nothing of what they say:
+for that, have it forget ("postwhere cache flush") and ask again. Exit status:
+0 deliver, 1 reject, 75 defer, 2 pass, 64 usage, 78 configuration; of several
+addresses the largest.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return q.run(cmd.Context(), args) },
 	}
-	cmd.Flags().BoolVar(&q.fresh, "fresh", false, "ask the hosts, whatever is remembered")
+	cmd.Flags().BoolVar(&q.fresh, "fresh", false, "ask the hosts, whatever is remembered; the daemon does not learn it")
 	cmd.Flags().BoolVar(&q.trace, "trace", false, "ask the hosts, and print the dialogue with each")
 	cmd.Flags().BoolVar(&q.json, "json", false, "print an object a line")
 	return cmd
@@ -56,6 +58,8 @@ func (q *query) run(ctx context.Context, args []string) error {
 	if !q.fresh && !q.trace {
 		if q.daemon = newControlClient(q.cfg); q.daemon != nil {
 			defer q.daemon.close()
+		} else {
+			complain(q.err, "listen.control is empty, so the daemon cannot be asked: asking the hosts")
 		}
 	}
 	defer q.closeLocal(ctx)
@@ -139,8 +143,10 @@ func (q *query) ask(ctx context.Context, address string) (reported, []traceLine,
 		if err == nil {
 			return r, nil, nil
 		}
-		if !errors.Is(err, errNoDaemon) {
-			complain(q.err, "the daemon cannot be asked (%v), asking the hosts", err)
+		if errors.Is(err, errNoDaemon) {
+			complain(q.err, "no daemon answers at %s: asking the hosts", q.cfg.Listen.Control[0])
+		} else {
+			complain(q.err, "the daemon cannot be asked (%v): asking the hosts", err)
 		}
 		q.daemon = nil
 	}
@@ -153,29 +159,39 @@ func (q *query) ask(ctx context.Context, address string) (reported, []traceLine,
 			return reported{}, nil, err
 		}
 	}
+	q.resolve(ctx, q.local, address)
 	f, err := q.search(ctx, q.local, address)
 	return resultOf(address, f), nil, err
 }
 
 // askTracing asks about one address over connections of its own, so that the
-// trace has all of the dialogue and nothing else.
+// trace has all of the dialogue and nothing else, and has hosts that gave no answer,
+// too.
 func (q *query) askTracing(ctx context.Context, address string) (reported, []traceLine, error) {
 	var d dialogue
 	w, err := q.newLocal(probe.WithTrace(ctx, d.note))
 	if err != nil {
 		return reported{}, nil, err
 	}
+	q.resolve(ctx, w, address)
+	for _, h := range w.hosts {
+		h.Prober = faultTeller{proberOf(h), d.fault}
+	}
 	f, err := q.search(ctx, w, address)
 	w.close(ctx) // hears the hosts that the verdict did not wait for
 	return resultOf(address, f), d.heard(), err
 }
 
-// search has the hosts asked from here.
-func (q *query) search(ctx context.Context, w *world, address string) (policy.Finding, error) {
+// resolve looks up the hosts of the address's domain, if it has them by MX.
+func (q *query) resolve(ctx context.Context, w *world, address string) {
 	a, _ := policy.ParseAddress(address)
 	if err := w.resolveMX(ctx, a.Domain()); err != nil {
 		complain(q.err, "%v", err) // and so the verdict is defer
 	}
+}
+
+// search has the hosts asked from here.
+func (q *query) search(ctx context.Context, w *world, address string) (policy.Finding, error) {
 	return w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query", Door: true})
 }
 

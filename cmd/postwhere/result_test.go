@@ -2,7 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +101,22 @@ func TestExitStatuses(t *testing.T) {
 	}
 	if got := (result{Verdict: "something new"}).status(); got != exitDefer {
 		t.Errorf("a verdict that is not known is %d", got)
+	}
+}
+
+// Scripts are written by what the README says of an object.
+func TestREADMEHasEachFieldOfQuery(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range []any{result{}, resultAnswer{}, traceLine{}} {
+		of := reflect.TypeOf(object)
+		for i := range of.NumField() {
+			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+			if !regexp.MustCompile("(?m)^\\|.*`" + name + "(: true)?`").Match(readme) {
+				t.Errorf("%s of %s is not there", name, of.Name())
+			}
+		}
 	}
 }

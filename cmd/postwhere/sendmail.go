@@ -36,7 +36,7 @@ SOCKETMAP and MILTER, as distributions do ("sendmail -d0.1 -bv root" lists both)
 			return err
 		},
 	}
-	cmd.Flags().Bool("milter", true, "a milter asks at the door, the map routes (default)")
+	cmd.Flags().Bool("milter", true, "a milter asks at the door, the map routes")
 	cmd.Flags().BoolVar(&mapOnly, "map-only", false, "the map alone says every verdict")
 	cmd.MarkFlagsMutuallyExclusive("milter", "map-only")
 	return cmd

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
+
+	"postwhere/policy"
 )
 
 // dialogue is what was said and heard, secrets masked. The zero value is ready; it
@@ -17,7 +20,32 @@ type dialogue struct {
 func (d *dialogue) note(host string, sent bool, line string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lines = append(d.lines, traceLine{host, sent, line})
+	d.lines = append(d.lines, traceLine{Host: host, Sent: sent, Line: line})
+}
+
+// fault notes why a host gave no answer, if it gave none: often there is no dialogue
+// that would say so.
+func (d *dialogue) fault(a policy.Answer) {
+	if a.Says != policy.Unsure || a.Reply.Code != 0 || a.Why == "" {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := (traceLine{Host: a.Host, Line: a.Why, Fault: true}); !slices.Contains(d.lines, l) { // asked again, without the extension
+		d.lines = append(d.lines, l)
+	}
+}
+
+// faultTeller tells of each answer of a host's.
+type faultTeller struct {
+	prober
+	tell func(policy.Answer)
+}
+
+func (f faultTeller) Ask(ctx context.Context, a policy.Address) policy.Answer {
+	answer := f.prober.Ask(ctx, a)
+	f.tell(answer)
+	return answer
 }
 
 // heard returns the lines so far.
@@ -27,16 +55,20 @@ func (d *dialogue) heard() []traceLine {
 	return slices.Clone(d.lines)
 }
 
-// traceLine is one line of a dialogue.
+// traceLine is one line of a dialogue, or what went wrong with it.
 type traceLine struct {
-	Host string `json:"host"`
-	Sent bool   `json:"sent"`
-	Line string `json:"line"`
+	Host  string `json:"host"`
+	Sent  bool   `json:"sent"`
+	Line  string `json:"line"`
+	Fault bool   `json:"fault,omitempty"` // nobody said the line: it is why there is no answer
 }
 
 func (l traceLine) String() string {
 	arrow := "<"
-	if l.Sent {
+	switch {
+	case l.Fault:
+		arrow = "!"
+	case l.Sent:
 		arrow = ">"
 	}
 	return fmt.Sprintf("  %s %s %s", l.Host, arrow, l.Line)
