@@ -16,7 +16,7 @@ func (c *Cache) Adopt(e Entry) {
 	}
 	var room [keyRoom]byte
 	k := c.namedKey(e.Name, room[:0])
-	o, ok := c.newOwner(k, c.trusted(e.Owner, now), now)
+	o, ok := c.newOwner(k, c.trusted(e, now), now)
 	if !ok {
 		return
 	}
@@ -26,14 +26,14 @@ func (c *Cache) Adopt(e Entry) {
 	if c.purges.hit(k, now, e.Owner) {
 		return
 	}
-	known, ok := s.owners.Peek(k.hash)
+	known := s.owners.peek(k.hash)
 	switch {
-	case ok && c.is(&known.name, k) && known.asked.wall+int64(adoptStep) > o.asked.wall:
+	case known != nil && c.is(&known.name, k) && known.asked.wall+int64(adoptStep) > o.asked.wall:
 		return
-	case ok && !c.is(&known.name, k):
+	case known != nil && !c.is(&known.name, k):
 		c.note(&known.name) // of two addresses with one hash the later stays
 	}
-	s.owners.Add(k.hash, o)
+	s.owners.put(k.hash, o)
 	c.note(&o.name)
 }
 
@@ -45,7 +45,7 @@ func (c *Cache) Abandon(n Name, denied time.Time) {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := s.owners.Peek(k.hash); ok && c.is(&o.name, k) && o.asked.wall <= denied.UnixNano() {
-		s.owners.Remove(k.hash)
+	if o := s.owners.peek(k.hash); o != nil && c.is(&o.name, k) && o.asked.wall <= denied.UnixNano() {
+		s.owners.remove(k.hash)
 	}
 }

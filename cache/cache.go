@@ -4,8 +4,8 @@
 // The owners of mailboxes and the answers about strangers, addresses that no
 // host is known to have, live apart, each in a bounded LRU: however many
 // strangers come, they push out no owner. Golang-lru keeps the order, its plain
-// LRU; the times are in the entries here, since each kind of answer has a
-// lifetime of its own.
+// LRU; the entries are in tables beside it, one place in main memory each, and the
+// times are in the entries, since each kind of answer has a lifetime of its own.
 //
 // Whatever is in doubt is forgotten: that costs a question to a host, while a
 // no that outlived its time could cost a mailbox its mail. So lifetimes are only
@@ -20,8 +20,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"postwhere/policy"
 )
@@ -46,7 +44,16 @@ type Cache struct {
 // limits are what Adjust may change.
 type limits struct {
 	Lifetimes
-	owners, strangers int // of a shard
+	domains           []*Lifetimes // by the number of those that have their own; else nil
+	owners, strangers int          // of a shard
+}
+
+// of returns the lifetimes of what is remembered about a domain's addresses.
+func (l *limits) of(domain uint16) *Lifetimes {
+	if int(domain) < len(l.domains) && l.domains[domain] != nil {
+		return l.domains[domain]
+	}
+	return &l.Lifetimes
 }
 
 var _ policy.Memory = (*Cache)(nil)
@@ -55,18 +62,19 @@ var _ policy.Memory = (*Cache)(nil)
 // so that Own is one step to every other call.
 type shard struct {
 	mu        sync.Mutex
-	owners    *simplelru.LRU[uint64, owner]
-	strangers *simplelru.LRU[uint64, stranger]
-	quiet     bool     // nobody is told of owners who go
-	_         [32]byte // a cache line each: locks do not slow down their neighbours
+	quiet     bool // nobody is told of owners who go
+	owners    store[owner]
+	strangers store[stranger]
+	_         [32]byte // cache lines of its own: locks do not slow down their neighbours
 }
 
-// Shards are for the sake of what goes through all entries: it holds one lock at
-// a time, for milliseconds. Askers alone would do with one lock.
+// Shards are for the sake of what goes through all entries, and of tables that
+// grow: that holds one lock at a time, for a millisecond or two. Askers alone would
+// do with one lock.
 const (
-	fullShard  = 1 << 14 // entries of the kind that there are more of
+	fullShard  = 1 << 13 // entries of the kind that there are more of
 	smallShard = 1 << 10 // of the other kind at least, else the shards are fewer
-	maxShards  = 1 << 6
+	maxShards  = 1 << 8
 )
 
 // Bounds of the tables that entries refer to by number.
@@ -90,8 +98,8 @@ func New(opt Options) (*Cache, error) {
 	c.split = uint(bits.Len(uint(n)) - 1)
 	c.shards = make([]shard, 1<<c.split)
 	c.limits.Store(c.limitsOf(opt))
-	gone := func(s *shard) func(uint64, owner) {
-		return func(_ uint64, o owner) {
+	gone := func(s *shard) func(*owner) {
+		return func(o *owner) {
 			if !s.quiet {
 				c.note(&o.name)
 			}
@@ -100,10 +108,10 @@ func New(opt Options) (*Cache, error) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		var err error
-		if s.owners, err = simplelru.NewLRU(c.limits.Load().owners, gone(s)); err != nil {
+		if err = s.owners.init(c.limits.Load().owners, c.split, gone(s)); err != nil {
 			return nil, fmt.Errorf("cache: owners: %d entries: %w", opt.Owners, err)
 		}
-		if s.strangers, err = simplelru.NewLRU[uint64, stranger](c.limits.Load().strangers, nil); err != nil {
+		if err = s.strangers.init(c.limits.Load().strangers, c.split, nil); err != nil {
 			return nil, fmt.Errorf("cache: strangers: %d entries: %w", opt.Strangers, err)
 		}
 	}
@@ -119,8 +127,28 @@ func (c *Cache) limitsOf(opt Options) *limits {
 		}
 		return n
 	}
-	return &limits{Lifetimes: opt.Lifetimes, owners: of(opt.Owners), strangers: of(opt.Strangers)}
+	l := &limits{Lifetimes: opt.Lifetimes, owners: of(opt.Owners), strangers: of(opt.Strangers)}
+	for domain, own := range opt.Domains {
+		id, ok := c.names.id(domain)
+		if !ok {
+			continue // nothing is remembered of it either
+		}
+		for len(l.domains) <= int(id) {
+			l.domains = append(l.domains, nil)
+		}
+		l.domains[id] = &own
+	}
+	return l
 }
+
+// lifetimes returns those of what is remembered about a domain's addresses.
+func (c *Cache) lifetimes(domain string) *Lifetimes {
+	id, _ := c.names.id(domain) // 0, the domain "", if it has none
+	return c.limits.Load().of(id)
+}
+
+// Expire returns how long owners of a domain's addresses live; see Lifetimes.
+func (c *Cache) Expire(domain string) time.Duration { return c.lifetimes(domain).Expire }
 
 // Adjust gives the cache other bounds and lifetimes. The owners stay, as far as
 // there is room for them; strangers are forgotten, since their times were counted
@@ -138,9 +166,9 @@ func (c *Cache) Adjust(opt Options) error {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.strangers.Purge()
-		s.strangers.Resize(l.strangers)
-		s.owners.Resize(l.owners)
+		s.strangers.clear()
+		s.strangers.resize(l.strangers)
+		s.owners.resize(l.owners)
 		s.mu.Unlock()
 	}
 	return nil
@@ -153,8 +181,7 @@ func (c *Cache) shard(folded key) *shard {
 }
 
 // Recall returns the living answers about an address. It allocates nothing, and
-// takes two map look-ups under a lock that is held for no longer. Of millions of
-// entries most of its time is main memory's.
+// looks into two tables under a lock that is held for no longer.
 func (c *Cache) Recall(a policy.Address) policy.Memo {
 	now := time.Now()
 	return c.recall(a, now, c.moment(now))
@@ -166,32 +193,23 @@ func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.M
 	s, l := c.shard(folded), c.limits.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := use(s.owners, folded.hash, l.owners); ok && c.is(&o.name, folded) {
-		if age := m.since(o.asked); age < shortened(l.Expire, folded.hash) {
-			memo.Owner = c.answer(&o, now.Add(-age))
-			memo.Stale = age >= shortened(l.Refresh, folded.hash) && !o.isHeld(m)
+	if o := s.owners.use(folded.hash); o != nil && c.is(&o.name, folded) {
+		life := l.of(o.name.domain)
+		if age := m.since(o.asked); age < shortened(life.Expire, folded.hash) {
+			memo.Owner = c.answer(o, now.Add(-age))
+			memo.Stale = age >= shortened(life.Refresh, folded.hash) && !o.isHeld(m)
 		} else {
-			s.owners.Remove(folded.hash)
+			s.owners.remove(folded.hash)
 		}
 	}
-	if st, ok := use(s.strangers, spelled.hash, l.strangers); ok && c.is(&st.name, spelled) {
-		if !m.before(st.until) {
-			st = c.prune(s, spelled.hash, st, m)
+	if st := s.strangers.use(spelled.hash); st != nil && c.is(&st.name, spelled) {
+		if m.before(st.until) {
+			memo.Answers = st.answers
+		} else {
+			memo.Answers = c.prune(s, spelled.hash, st, m)
 		}
-		memo.Answers = st.answers
 	}
 	return memo
-}
-
-// use returns an entry that is asked for, and makes it the last to be pushed out.
-// That takes three more entries out of main memory, so it is left undone as long
-// as there is half of the room to spare: most caches are never filled, and one
-// that is has had half of its time to learn the order.
-func use[V any](l *simplelru.LRU[uint64, V], hash uint64, limit int) (V, bool) {
-	if l.Len() < limit/2 {
-		return l.Peek(hash)
-	}
-	return l.Get(hash)
 }
 
 // Own remembers the host whose yes counts, under the address's Key, in place of
@@ -201,7 +219,7 @@ func use[V any](l *simplelru.LRU[uint64, V], hash uint64, limit int) (V, bool) {
 // is kept in milliseconds, up to a minute.
 func (c *Cache) Own(a policy.Address, yes policy.Answer) {
 	now := time.Now()
-	if yes.Says != policy.Yes || ageOf(yes.At, now) >= c.limits.Load().Expire {
+	if yes.Says != policy.Yes || ageOf(yes.At, now) >= c.lifetimes(a.Domain()).Expire {
 		return
 	}
 	var room [keyRoom]byte
@@ -212,10 +230,10 @@ func (c *Cache) Own(a policy.Address, yes policy.Answer) {
 	defer s.mu.Unlock()
 	c.dropStranger(s, spelled)
 	if ok && !c.purges.hit(folded, now, yes) {
-		if old, known := s.owners.Peek(folded.hash); known && !c.is(&old.name, folded) {
+		if old := s.owners.peek(folded.hash); old != nil && !c.is(&old.name, folded) {
 			c.note(&old.name)
 		}
-		s.owners.Add(folded.hash, o)
+		s.owners.put(folded.hash, o)
 		c.note(&o.name)
 	} else {
 		c.dropOwner(s, folded)
@@ -231,9 +249,8 @@ func (c *Cache) Postpone(a policy.Address) {
 	now := c.moment(time.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := s.owners.Peek(folded.hash); ok && c.is(&o.name, folded) {
-		o.hold(now, shortened(c.limits.Load().Unsure, folded.hash))
-		s.owners.Add(folded.hash, o)
+	if o := s.owners.peek(folded.hash); o != nil && c.is(&o.name, folded) {
+		o.hold(now, shortened(c.limits.Load().of(o.name.domain).Unsure, folded.hash))
 	}
 }
 
@@ -261,7 +278,7 @@ func (c *Cache) Keep(a policy.Address, answers []policy.Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ok && !c.purges.hit(folded, now, st.answers...) {
-		s.strangers.Add(spelled.hash, st)
+		s.strangers.put(spelled.hash, st)
 	} else {
 		c.dropStranger(s, spelled)
 	}
@@ -273,7 +290,7 @@ func (c *Cache) ForgetStrangers() {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.strangers.Purge()
+		s.strangers.clear()
 		s.mu.Unlock()
 	}
 }
@@ -284,8 +301,8 @@ func (c *Cache) Len() (owners, strangers int) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		owners += s.owners.Len()
-		strangers += s.strangers.Len()
+		owners += s.owners.len()
+		strangers += s.strangers.len()
 		s.mu.Unlock()
 	}
 	return owners, strangers

@@ -67,5 +67,5 @@ func anchored(at, now time.Time) time.Time {
 // shorter, never longer.
 func shortened(d time.Duration, hash uint64) time.Duration {
 	const steps = 1 << 10
-	return d - d/(10*steps)*time.Duration(hash%steps)
+	return d - d/(10*steps)*time.Duration(hash/(flags+1)%steps)
 }

@@ -16,14 +16,13 @@ func (c *Cache) Distrust(host string) {
 	if !ok {
 		return
 	}
-	aged := c.moment(now).plus(-c.limits.Load().Refresh)
+	m, l := c.moment(now), c.limits.Load()
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		for _, hash := range s.owners.Keys() {
-			if o, _ := s.owners.Peek(hash); o.host == id {
-				o.asked, o.held = o.asked.earlier(aged), 0
-				s.owners.Add(hash, o)
+		for o := range s.owners.all() {
+			if o.host == id {
+				o.asked, o.held = o.asked.earlier(m.plus(-l.of(o.name.domain).Refresh)), 0
 			}
 		}
 		s.mu.Unlock()
@@ -33,11 +32,12 @@ func (c *Cache) Distrust(host string) {
 	}
 }
 
-// trusted returns a yes that is to be restored: as one to be asked again, if its
-// host is distrusted.
-func (c *Cache) trusted(yes policy.Answer, now time.Time) policy.Answer {
+// trusted returns the yes of an owner who is to be restored: as one to be asked again,
+// if its host is distrusted.
+func (c *Cache) trusted(e Entry, now time.Time) policy.Answer {
+	yes := e.Owner
 	if since, ok := c.distrusted.Load(yes.Host); ok && yes.At.Before(since.(time.Time)) {
-		if aged := now.Add(-c.limits.Load().Refresh); aged.Before(yes.At) {
+		if aged := now.Add(-c.lifetimes(e.Domain).Refresh); aged.Before(yes.At) {
 			yes.At = aged.Round(0)
 		}
 	}

@@ -23,7 +23,7 @@ func (c *Cache) Owners() iter.Seq[Entry] {
 		for i := range c.shards {
 			s := &c.shards[i]
 			s.mu.Lock()
-			owners := s.owners.Values()
+			owners := s.owners.values()
 			s.mu.Unlock()
 			now := time.Now()
 			for j := range owners {
@@ -46,15 +46,15 @@ type Stranger struct {
 func (c *Cache) Strangers() iter.Seq[Stranger] {
 	return func(yield func(Stranger) bool) {
 		for i := range c.shards {
-			s := &c.shards[i]
+			s, l := &c.shards[i], c.limits.Load()
 			s.mu.Lock()
-			strangers := s.strangers.Values()
+			strangers := s.strangers.values()
 			s.mu.Unlock()
 			now := time.Now()
 			for j := range strangers {
 				st := &strangers[j]
 				alive := slices.DeleteFunc(slices.Clone(st.answers), func(a policy.Answer) bool {
-					return ageOf(a.At, now) >= c.lifetime(a.Says, 0)
+					return ageOf(a.At, now) >= l.of(st.name.domain).of(a.Says)
 				})
 				if len(alive) > 0 && !yield(Stranger{Name{st.name.text(), c.names.word(st.name.domain)}, alive}) {
 					return
@@ -71,18 +71,18 @@ func (c *Cache) Look(n Name) (e Entry, ok bool) {
 	k := c.namedKey(n, room[:0])
 	s := c.shard(k)
 	s.mu.Lock()
-	o, ok := s.owners.Peek(k.hash)
-	s.mu.Unlock()
-	if !ok || !c.is(&o.name, k) {
+	defer s.mu.Unlock()
+	o := s.owners.peek(k.hash)
+	if o == nil || !c.is(&o.name, k) {
 		return Entry{}, false
 	}
-	return c.entry(&o, time.Now())
+	return c.entry(o, time.Now())
 }
 
 // entry returns an owner as he is kept outside; false if he has outlived his time.
 func (c *Cache) entry(o *owner, now time.Time) (e Entry, ok bool) {
 	age := c.moment(now).since(o.asked)
-	if age >= c.limits.Load().Expire {
+	if age >= c.limits.Load().of(o.name.domain).Expire {
 		return Entry{}, false
 	}
 	e.Name = Name{o.name.text(), c.names.word(o.name.domain)}
@@ -101,7 +101,7 @@ func (c *Cache) Restore(e Entry) (pushedOut bool) {
 	}
 	var room [keyRoom]byte
 	k := c.namedKey(e.Name, room[:0])
-	o, ok := c.newOwner(k, c.trusted(e.Owner, now), now)
+	o, ok := c.newOwner(k, c.trusted(e, now), now)
 	if !ok {
 		return false
 	}
@@ -111,18 +111,18 @@ func (c *Cache) Restore(e Entry) (pushedOut bool) {
 	if w := c.watched.Load(); w != nil && w.has(e.Name) || c.purges.hit(k, now, e.Owner) {
 		return false
 	}
-	if known, ok := s.owners.Peek(k.hash); ok && known.asked.wall >= o.asked.wall {
+	if known := s.owners.peek(k.hash); known != nil && known.asked.wall >= o.asked.wall {
 		return false
 	}
 	s.quiet = true
 	defer func() { s.quiet = false }()
-	return s.owners.Add(k.hash, o)
+	return s.owners.put(k.hash, o)
 }
 
 // isAlive tells whether an owner from outside is of an age that may be remembered.
 func (c *Cache) isAlive(e Entry, now time.Time) bool {
 	age := ageOf(e.Owner.At, now)
-	return e.Owner.Says == policy.Yes && age >= 0 && !e.Owner.At.After(now) && age < c.limits.Load().Expire
+	return e.Owner.Says == policy.Yes && age >= 0 && !e.Owner.At.After(now) && age < c.lifetimes(e.Domain).Expire
 }
 
 // Withdraw forgets an owner as Restore remembers one: one who was forgotten at a
@@ -136,9 +136,9 @@ func (c *Cache) Withdraw(n Name, at time.Time) {
 	if w := c.watched.Load(); w != nil && w.has(n) {
 		return
 	}
-	if o, ok := s.owners.Peek(k.hash); ok && c.is(&o.name, k) && o.asked.wall <= at.UnixNano() {
+	if o := s.owners.peek(k.hash); o != nil && c.is(&o.name, k) && o.asked.wall <= at.UnixNano() {
 		s.quiet = true
-		s.owners.Remove(k.hash)
+		s.owners.remove(k.hash)
 		s.quiet = false
 	}
 }

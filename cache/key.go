@@ -28,25 +28,24 @@ type key struct {
 // local parts are appended to room.
 func (c *Cache) keys(a policy.Address, room []byte) (folded, spelled key) {
 	local, domain := a.Local(), a.Domain()
-	ofDomain := c.hashOf(domain)
 	room = appendFolded(room, local)
-	folded = key{hash: maphash.Bytes(c.seed, room) ^ ofDomain, local: room, domain: domain}
+	folded = key{hash: c.hash(room, domain), local: room, domain: domain}
 	if string(room) == local {
 		return folded, folded
 	}
 	room = append(room, local...)[len(room):]
-	return folded, key{hash: maphash.Bytes(c.seed, room) ^ ofDomain, local: room, domain: domain}
+	return folded, key{hash: c.hash(room, domain), local: room, domain: domain}
 }
 
 // namedKey returns the key of an owner. The local part is appended to room.
 func (c *Cache) namedKey(n Name, room []byte) key {
 	room = appendFolded(room, n.Local)
-	return key{hash: maphash.Bytes(c.seed, room) ^ c.hashOf(n.Domain), local: room, domain: n.Domain}
+	return key{hash: c.hash(room, n.Domain), local: room, domain: n.Domain}
 }
 
-// hashOf returns a domain's part of a hash.
-func (c *Cache) hashOf(domain string) uint64 {
-	return bits.RotateLeft64(maphash.String(c.seed, domain), 32)
+// hash returns the hash of an address. Its last bits are 0: stores have flags there.
+func (c *Cache) hash(local []byte, domain string) uint64 {
+	return (maphash.Bytes(c.seed, local) ^ bits.RotateLeft64(maphash.String(c.seed, domain), 32)) &^ flags
 }
 
 // appendFolded appends s as strings.ToLower has it, without making a string.

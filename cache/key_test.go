@@ -58,18 +58,17 @@ func TestOneHashIsNotOneAddress(t *testing.T) {
 		// b's entries, found by a's hash.
 		kb, _ := c.keys(b, nil)
 		ka, _ := c.keys(a, nil)
-		o, _ := c.shard(kb).owners.Get(kb.hash)
-		st, _ := c.shard(kb).strangers.Get(kb.hash)
+		o, st := *c.shard(kb).owners.peek(kb.hash), *c.shard(kb).strangers.peek(kb.hash)
 		s := c.shard(ka)
-		s.owners.Add(ka.hash, o)
-		s.strangers.Add(ka.hash, st)
+		s.owners.put(ka.hash, o)
+		s.strangers.put(ka.hash, st)
 
 		wantOwner(t, c, a, "")
 		wantAnswers(t, c, a, "")
 		c.Postpone(a)
 		c.Disown(a)
 		c.Keep(a, nil)
-		if !s.owners.Contains(ka.hash) || !s.strangers.Contains(ka.hash) {
+		if s.owners.peek(ka.hash) == nil || s.strangers.peek(ka.hash) == nil {
 			t.Error("another's entries were dropped")
 		}
 		c.Own(a, yes("mail3"))

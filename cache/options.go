@@ -18,19 +18,23 @@ const (
 // taken in advance.
 type Options struct {
 	// Owners and Strangers are how many addresses of each kind are remembered at
-	// most, at least 1. An owner takes 155 to 170 bytes, and more only where his
-	// local part is longer than 21 octets. A stranger takes 170 to 185, and for each
+	// most, at least 1. An owner takes 170 to 205 bytes, and more only where his
+	// local part is longer than 21 octets. A stranger takes 185 to 215, and for each
 	// host of the domain 128 bytes and the texts: 235 bytes with a usual refusal,
 	// 560 with the longest texts that are kept. So the defaults, with three
-	// hosts, come to 170 MB of owners and 90 MB of strangers, 190 MB if the hosts
+	// hosts, come to 200 MB of owners and 95 MB of strangers, 195 MB if the hosts
 	// are hostile. Go's collector may double what the process takes.
 	//
-	// Large caches are made of shards, each with its part of the room: the least
-	// recently used of a shard goes, and it goes a few percent before all the
-	// room is taken. Look-ups are the fastest with twice the room that is needed.
+	// Large caches are made of shards, each with its part of the room: who goes is one
+	// of a shard who was not asked for, and he goes a few percent before all the room
+	// is taken. Less than half of them are sure to stay if each is asked for once while
+	// as many others come.
 	Owners    int
 	Strangers int
 	Lifetimes
+	// Domains are lifetimes of what is remembered about addresses of those domains, in
+	// place of Lifetimes, by the domain as in policy.Address.
+	Domains map[string]Lifetimes
 }
 
 // Lifetimes are counted from the time when the question was put to the host.

@@ -7,8 +7,7 @@ import (
 	"postwhere/policy"
 )
 
-// owner is the yes of a mailbox's host, in 64 bytes: with what the LRU adds, 128,
-// which the allocator aligns to two cache lines. Of millions of owners a look-up
+// owner is the yes of a mailbox's host, in 64 bytes: of millions of owners a look-up
 // costs what it costs to fetch them.
 type owner struct {
 	name     name
@@ -30,12 +29,12 @@ const maxEnhanced = 9
 // front end's clock may have it, is remembered, but as one to be asked again at
 // once.
 func (c *Cache) newOwner(k key, yes policy.Answer, now time.Time) (o owner, ok bool) {
-	at := yes.At
-	if ageOf(at, now) < 0 {
-		at = now.Add(-c.limits.Load().Refresh)
-	}
 	if o.name, ok = c.newName(k); !ok {
 		return owner{}, false
+	}
+	at := yes.At
+	if ageOf(at, now) < 0 {
+		at = now.Add(-c.limits.Load().of(o.name.domain).Refresh)
 	}
 	if o.host, ok = c.names.id(yes.Host); !ok {
 		return owner{}, false
@@ -70,6 +69,7 @@ func (c *Cache) answer(o *owner, at time.Time) policy.Answer {
 // hold keeps the owner from being stale until now and d more.
 func (o *owner) hold(now moment, d time.Duration) {
 	until := time.Duration(now.mono-o.asked.mono) + d
+	until += time.Millisecond - 1 // rounded up: d may have been shortened as far as that goes
 	o.held = uint32(min(max(until.Milliseconds(), 0), math.MaxUint32))
 }
 
@@ -82,8 +82,8 @@ func (o *owner) isHeld(now moment) bool {
 // dropOwner forgets the owner. The shard is locked. Who watches hears of one that
 // is not known, too: he may be known outside.
 func (c *Cache) dropOwner(s *shard, k key) {
-	if o, ok := s.owners.Peek(k.hash); ok && c.is(&o.name, k) {
-		s.owners.Remove(k.hash)
+	if o := s.owners.peek(k.hash); o != nil && c.is(&o.name, k) {
+		s.owners.remove(k.hash)
 	} else if w := c.watched.Load(); w != nil {
 		w.add(Name{string(k.local), k.domain})
 	}

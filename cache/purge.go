@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ func (c *Cache) Purge(p Purge) (owners, strangers int) {
 		s := c.shard(k) // of all spellings
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if o, ok := s.owners.Peek(k.hash); ok && c.is(&o.name, k) {
+		if o := s.owners.peek(k.hash); o != nil && c.is(&o.name, k) {
 			owners = 1
 		}
 		c.dropOwner(s, k)
@@ -37,10 +38,10 @@ func (c *Cache) Purge(p Purge) (owners, strangers int) {
 	}
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.mu.Lock()
-		owners += c.purgeOwners(s, p)
-		strangers += c.purgeStrangers(s, p)
-		s.mu.Unlock()
+		owners += purgeBySteps(s, &s.owners, func(o *owner) bool {
+			return p.answer(c.names.word(o.name.domain), policy.Answer{Host: c.names.word(o.host), Says: policy.Yes})
+		})
+		strangers += purgeBySteps(s, &s.strangers, func(st *stranger) bool { return c.isPurged(&p, st) })
 	}
 	if w := c.watched.Load(); w != nil && !p.Strangers {
 		w.lose() // of those, too, who are known outside only
@@ -48,30 +49,40 @@ func (c *Cache) Purge(p Purge) (owners, strangers int) {
 	return owners, strangers
 }
 
-// purgeOwners forgets a shard's owners, and tells nobody. The shard is locked.
-func (c *Cache) purgeOwners(s *shard, p Purge) (n int) {
-	s.quiet = true
-	defer func() { s.quiet = false }()
-	for _, hash := range s.owners.Keys() {
-		o, _ := s.owners.Peek(hash)
-		if p.answer(c.names.word(o.name.domain), policy.Answer{Host: c.names.word(o.host), Says: policy.Yes}) {
-			s.owners.Remove(hash)
-			n++
+// purgeStep is how many entries of a shard a purge looks at under one lock: it holds
+// up nobody for longer than a fraction of a millisecond.
+const purgeStep = 1000
+
+// purgeBySteps forgets those entries of a shard that match, and tells nobody.
+func purgeBySteps[V any](s *shard, of *store[V], match func(*V) bool) (n int) {
+	var hash uint64
+	matching := make([]uint64, 0, purgeStep)
+	for more := true; more; {
+		s.mu.Lock()
+		matching, hash, more = of.matching(matching[:0], hash, purgeStep, match)
+		s.quiet = true
+		for _, hash := range matching {
+			of.remove(hash)
 		}
+		s.quiet = false
+		s.mu.Unlock()
+		n += len(matching)
 	}
 	return n
 }
 
-// purgeStrangers forgets a shard's strangers. The shard is locked.
-func (c *Cache) purgeStrangers(s *shard, p Purge) (n int) {
-	for _, hash := range s.strangers.Keys() {
-		st, _ := s.strangers.Peek(hash)
-		if p.stranger(Name{st.name.text(), c.names.word(st.name.domain)}, st.answers) {
-			s.strangers.Remove(hash)
-			n++
-		}
+// purgeStrangers forgets a shard's strangers of a name. The shard is locked.
+func (c *Cache) purgeStrangers(s *shard, p Purge) int {
+	matching, _, _ := s.strangers.matching(nil, 0, math.MaxInt, func(st *stranger) bool { return c.isPurged(&p, st) })
+	for _, hash := range matching {
+		s.strangers.remove(hash)
 	}
-	return n
+	return len(matching)
+}
+
+// isPurged tells whether a stranger is among what is purged.
+func (c *Cache) isPurged(p *Purge, st *stranger) bool {
+	return p.stranger(Name{st.name.text(), c.names.word(st.name.domain)}, st.answers)
 }
 
 // stranger tells whether a stranger is among what is purged.

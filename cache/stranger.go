@@ -19,13 +19,13 @@ type stranger struct {
 	answers []policy.Answer
 }
 
-// lifetime returns the lifetime of an answer about a stranger; 0: not kept.
-func (c *Cache) lifetime(says policy.Says, hash uint64) time.Duration {
+// of returns the lifetime of an answer about a stranger; 0: not kept.
+func (l *Lifetimes) of(says policy.Says) time.Duration {
 	switch says {
 	case policy.No:
-		return shortened(c.limits.Load().No, hash)
+		return l.No
 	case policy.Unsure:
-		return shortened(c.limits.Load().Unsure, hash)
+		return l.Unsure
 	}
 	return 0
 }
@@ -33,10 +33,14 @@ func (c *Cache) lifetime(says policy.Says, hash uint64) time.Duration {
 // newStranger returns the entry of those answers that may be kept; false if there
 // are none, or if there is no room for the name of the domain.
 func (c *Cache) newStranger(k key, answers []policy.Answer, now time.Time) (st stranger, ok bool) {
+	if st.name, ok = c.newName(k); !ok {
+		return stranger{}, false
+	}
+	life := c.limits.Load().of(st.name.domain)
 	alive := func(a policy.Answer) bool {
 		// What is of a time to come has an age that nobody knows.
 		age := ageOf(a.At, now)
-		return 0 <= age && age < c.lifetime(a.Says, k.hash)
+		return 0 <= age && age < shortened(life.of(a.Says), k.hash)
 	}
 	n := 0
 	for _, a := range answers {
@@ -45,9 +49,6 @@ func (c *Cache) newStranger(k key, answers []policy.Answer, now time.Time) (st s
 		}
 	}
 	if n == 0 {
-		return stranger{}, false
-	}
-	if st.name, ok = c.newName(k); !ok {
 		return stranger{}, false
 	}
 	st.answers = make([]policy.Answer, 0, n)
@@ -60,13 +61,13 @@ func (c *Cache) newStranger(k key, answers []policy.Answer, now time.Time) (st s
 			st.answers = append(st.answers, a)
 		}
 	}
-	st.until = c.until(st.answers, k.hash)
+	st.until = c.until(st.answers, life, k.hash)
 	return st, true
 }
 
 // until returns when the first of some answers, at least one, has lived.
-func (c *Cache) until(answers []policy.Answer, hash uint64) moment {
-	dies := func(a policy.Answer) moment { return c.moment(a.At).plus(c.lifetime(a.Says, hash)) }
+func (c *Cache) until(answers []policy.Answer, life *Lifetimes, hash uint64) moment {
+	dies := func(a policy.Answer) moment { return c.moment(a.At).plus(shortened(life.of(a.Says), hash)) }
 	first := dies(answers[0])
 	for _, a := range answers[1:] {
 		first = first.earlier(dies(a))
@@ -74,29 +75,29 @@ func (c *Cache) until(answers []policy.Answer, hash uint64) moment {
 	return first
 }
 
-// prune drops the answers that have lived, and returns what the entry is now:
-// nothing, if there are none left. Those who were handed the old slice keep it
-// as it was. The shard is locked.
-func (c *Cache) prune(s *shard, hash uint64, st stranger, m moment) stranger {
+// prune drops the answers that have lived, and returns those that are left; with none
+// the entry goes. Those who were handed the old slice keep it as it was. The shard is
+// locked.
+func (c *Cache) prune(s *shard, hash uint64, st *stranger, m moment) []policy.Answer {
+	life := c.limits.Load().of(st.name.domain)
 	var left []policy.Answer
 	for _, a := range st.answers {
-		if m.since(c.moment(a.At)) < c.lifetime(a.Says, hash) {
+		if m.since(c.moment(a.At)) < shortened(life.of(a.Says), hash) {
 			left = append(left, a)
 		}
 	}
 	if len(left) == 0 {
-		s.strangers.Remove(hash)
-		return stranger{}
+		s.strangers.remove(hash)
+		return nil
 	}
-	st.answers, st.until = left, c.until(left, hash)
-	s.strangers.Add(hash, st)
-	return st
+	st.answers, st.until = left, c.until(left, life, hash)
+	return left
 }
 
 // dropStranger forgets what was kept about a spelling. The shard is locked.
 func (c *Cache) dropStranger(s *shard, k key) {
-	if st, ok := s.strangers.Peek(k.hash); ok && c.is(&st.name, k) {
-		s.strangers.Remove(k.hash)
+	if st := s.strangers.peek(k.hash); st != nil && c.is(&st.name, k) {
+		s.strangers.remove(k.hash)
 	}
 }
 
