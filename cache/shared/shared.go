@@ -46,7 +46,8 @@ import (
 // Config is what Start needs.
 type Config struct {
 	Server
-	// Expire is how long an owner lives there: as long as in Cache.
+	// Expire is how long it is known there what was purged, and denied: at least as long
+	// as any owner lives. An owner lives there as long as in Cache.
 	Expire time.Duration
 	// Cache is the memory in front of it.
 	Cache *cache.Cache

@@ -31,6 +31,29 @@ func TestOwnerOfOneFrontEndIsKnownToTheOthers(t *testing.T) {
 	}
 }
 
+func TestOwnerLivesThereAsLongAsHisDomainSays(t *testing.T) {
+	t.Parallel()
+	_, at, client := redisAt(t, "")
+	one := join(t, at, func(cfg *Config) {
+		opt := cache.Default()
+		hasty := opt.Lifetimes
+		hasty.Refresh, hasty.Expire = time.Minute, time.Hour
+		opt.Domains = map[string]cache.Lifetimes{"example.org": hasty}
+		if err := cfg.Cache.Adjust(opt); err != nil {
+			t.Fatal(err)
+		}
+	})
+	one.learns(t, "anna@example.com", "mail1")
+	one.learns(t, "anna@example.org", "mail1")
+	one.told(t)
+	for name, want := range map[string]time.Duration{"anna@example.com": cache.DefaultExpire, "anna@example.org": time.Hour} {
+		life, err := client.PTTL(t.Context(), "postwhere:address:"+name).Result()
+		if err != nil || life <= want-time.Minute || life > want {
+			t.Errorf("%s lives for %v, %v", name, life, err)
+		}
+	}
+}
+
 func TestPurgeReachesAll(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -175,7 +175,7 @@ func (l *Link) store(b batch) error {
 	}
 	for _, n := range b.owned {
 		if e, ok := l.cfg.Cache.Look(n); ok {
-			add(n, record{at: e.Owner.At, owner: e.Owner}, l.cfg.Expire-now.Sub(e.Owner.At), "")
+			add(n, record{at: e.Owner.At, owner: e.Owner}, l.cfg.Cache.Expire(n.Domain)-now.Sub(e.Owner.At), "")
 		}
 	}
 	if len(keys) == 2 {

@@ -89,7 +89,7 @@ func deadWorld(b *testing.B, addrs []string, dead string) *world {
 	if err != nil {
 		b.Fatal(err)
 	}
-	memory, err := cache.New(cfg.Cache.Options())
+	memory, err := cache.New(cfg.MemoryOptions())
 	if err != nil {
 		b.Fatal(err)
 	}

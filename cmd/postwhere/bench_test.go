@@ -51,7 +51,7 @@ func benchWorld(b *testing.B, addrs []string, connections int) *world {
 	if err != nil {
 		b.Fatal(err)
 	}
-	memory, err := cache.New(cfg.Cache.Options())
+	memory, err := cache.New(cfg.MemoryOptions())
 	if err != nil {
 		b.Fatal(err)
 	}

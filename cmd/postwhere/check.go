@@ -59,7 +59,7 @@ func (k *checkup) run(ctx context.Context) error {
 		return err
 	}
 	k.ok("configuration", "%s, %d domain(s)", k.file, len(k.cfg.Domain))
-	memory, err := cache.New(k.cfg.Cache.Options())
+	memory, err := cache.New(k.cfg.MemoryOptions())
 	if err != nil {
 		return exit{exitConfig, err}
 	}

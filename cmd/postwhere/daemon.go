@@ -10,6 +10,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cache/disk"
+	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 )
@@ -26,15 +27,15 @@ type daemon struct {
 	observe observer
 	log     *slog.Logger
 	memory  *cache.Cache
-	bound   config.Cache // what memory was made for
-	tiers   *tiers       // memory, and what is shared of it
+	bound   *config.Config // what memory was made for
+	tiers   *tiers         // memory, and what is shared of it
 	doors   map[doorKey]*door
 	leaving sync.WaitGroup // worlds and listeners that end, and listeners that serve
 	ctx     context.Context
 	cutOff  context.CancelFunc // ends ctx, and what is leaving with it
 	drained drainedHosts
 
-	sharedBy config.Cache // what tiers are made by
+	sharedBy shared.Config // what tiers are made by
 
 	mu     sync.RWMutex
 	world  *world
@@ -110,11 +111,11 @@ func (d *daemon) adopt(cfg *config.Config) (err error) {
 	if d.world != nil {
 		before.doubts = d.world.searcher.Doubts()
 	} else {
-		if d.memory, err = cache.New(cfg.Cache.Options()); err != nil {
+		if d.memory, err = cache.New(cfg.MemoryOptions()); err != nil {
 			return err
 		}
 		d.tiers = &tiers{Cache: d.memory}
-		d.bound, before = cfg.Cache, d.remember(cfg)
+		d.bound, before = cfg, d.remember(cfg)
 		defer func() {
 			if err != nil {
 				d.forgo()

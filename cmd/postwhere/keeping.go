@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -96,14 +97,14 @@ func (d *daemon) setKeeper(k *disk.Keeper) {
 
 // adjustMemory makes memory what cfg says, without loss as far as there is room.
 func (d *daemon) adjustMemory(cfg *config.Config) {
-	before := d.bound
-	d.bound = cfg.Cache
-	if before.Options() != cfg.Cache.Options() {
-		if err := d.memory.Adjust(cfg.Cache.Options()); err != nil {
+	before, opt := d.bound, cfg.MemoryOptions()
+	d.bound = cfg
+	if !reflect.DeepEqual(before.MemoryOptions(), opt) {
+		if err := d.memory.Adjust(opt); err != nil {
 			d.log.Error("[cache] cannot be changed", "why", err.Error())
 		}
 	}
-	if before.File != cfg.Cache.File {
+	if before.Cache.File != cfg.Cache.File {
 		d.forgo()
 		d.remember(cfg)
 	}

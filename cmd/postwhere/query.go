@@ -197,7 +197,7 @@ func (q *query) search(ctx context.Context, w *world, address string) (policy.Fi
 
 // newLocal builds what the daemon would have, to ask the hosts from here.
 func (q *query) newLocal(ctx context.Context) (*world, error) {
-	memory, err := cache.New(q.cfg.Cache.Options())
+	memory, err := cache.New(q.cfg.MemoryOptions())
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}

@@ -112,6 +112,25 @@ func TestReloadKeepsOwnersAndForgetsStrangers(t *testing.T) {
 	}
 }
 
+// Lifetimes of a domain that change in a reload count for what is remembered.
+func TestReloadWithOtherLifetimesOfADomain(t *testing.T) {
+	mail1 := startOddHost(t, having("anna@example.com", "anna@example.org"))
+	text := siteText(mail1) + "[[domain]]\nname = \"example.org\"\nhosts = [\"mail1\"]\n"
+	d, _ := startDaemon(t, text)
+	for _, domain := range []string{"example.com", "example.org"} {
+		d.wants(t, "anna@"+domain, policy.Deliver, "mail1", policy.SourceSearch)
+	}
+	time.Sleep(2 * time.Millisecond) // both are older than what comes
+	reloads(t, d, text+"owner_refresh = \"1ms\"\nowner_expire = \"1ms\"\n")
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
+	d.wants(t, "anna@example.org", policy.Deliver, "mail1", policy.SourceSearch)
+	reloads(t, d, text)
+	if _, err := d.Search(t.Context(), policy.Request{Recipient: "anna@example.org"}); err != nil { // if he is forgotten
+		t.Fatal(err)
+	}
+	d.wants(t, "anna@example.org", policy.Deliver, "mail1", policy.SourceMemory)
+}
+
 func TestReloadWithOtherBoundsKeepsOwners(t *testing.T) {
 	mail1 := startOddHost(t, having("anna@example.com"))
 	d, _ := startDaemon(t, siteText(mail1))

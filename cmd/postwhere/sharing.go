@@ -45,8 +45,9 @@ const noteShared = "shared"
 // share has memory shared as cfg says, and goes on with it if nothing has changed.
 func (d *daemon) share(cfg *config.Config, before past) {
 	old := d.tiers.link.Load()
-	if server := cfg.Cache.Shared.Server; server != d.sharedBy.Shared.Server || cfg.Cache.OwnerExpire != d.sharedBy.OwnerExpire {
-		d.sharedBy = cfg.Cache
+	server, expire := cfg.Cache.Shared.Server, cfg.LongestExpire()
+	if server != d.sharedBy.Server || expire != d.sharedBy.Expire {
+		d.sharedBy = shared.Config{Server: server, Expire: expire}
 		position := old.Position()
 		if old == nil {
 			_ = json.Unmarshal(before.notes[noteShared], &position) // what cannot be read is not known
@@ -54,7 +55,7 @@ func (d *daemon) share(cfg *config.Config, before past) {
 		var link *shared.Link
 		if server.Address != "" {
 			link = shared.Start(shared.Config{
-				Server: server, Expire: time.Duration(cfg.Cache.OwnerExpire), Cache: d.memory,
+				Server: server, Expire: expire, Cache: d.memory,
 				Denied: d.denied, Position: position, Log: d.log,
 			})
 		}

@@ -22,7 +22,7 @@ func newTestWorld(t *testing.T, text string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory, err := cache.New(cfg.Cache.Options())
+	memory, err := cache.New(cfg.MemoryOptions())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,22 @@ p.toml: mx.refresh must be more than 0`},
 	}.test(t)
 }
 
+func TestBadLifetimeOfADomainIsRefused(t *testing.T) {
+	const shared = "[cache]\nshared = 'redis://127.0.0.1'\n"
+	bad{
+		{"no unit", one + "owner_expire = '10'\n", `p.toml:4:16: domain.owner_expire: time "10": want a number and a unit: ms, s, m, h, d or w`},
+		{"number", one + "no_expire = 10\n", `p.toml: domain[1].no_expire = 10: want a time with its unit, in quotes: "10s"`},
+		{"zero", one + "owner_refresh = '0s'\nno_expire = '0s'\nunsure_expire = '0s'\n", `
+p.toml: domain example.com: owner_refresh must be more than 0
+p.toml: domain example.com: no_expire must be more than 0
+p.toml: domain example.com: unsure_expire must be more than 0`},
+		{"expire before refresh", one + "owner_refresh = '2h'\nowner_expire = '1h'\n", `p.toml: domain example.com: owner_expire (1h) is shorter than owner_refresh (2h)`},
+		{"expire before the cache's refresh", one + "owner_expire = '1m'\n", `p.toml: domain example.com: owner_expire (1m) is shorter than owner_refresh (1h, of [cache])`},
+		{"the cache's expire before refresh", one + "owner_refresh = '8d'\n", `p.toml: domain example.com: owner_expire (1w, of [cache]) is shorter than owner_refresh (1w1d)`},
+		{"too short to be shared", one + "owner_refresh = '1ms'\nowner_expire = '999ms'\n" + shared, `p.toml: domain example.com: owner_expire = 999ms: want 1s at least of what is shared`},
+	}.test(t)
+}
+
 func TestNumberOutOfBoundsIsRefused(t *testing.T) {
 	bad{
 		{"none at all", one + "[search]\nmax_searches = 0\n[cache]\nowners = 0\nstrangers = -1\n[limits]\nconnections = 0\n", `

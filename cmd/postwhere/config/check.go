@@ -60,6 +60,7 @@ func (c *Config) checkNumbers(wrong *problems) {
 	if c.Cache.OwnerExpire < c.Cache.OwnerRefresh {
 		wrong.add("cache.owner_expire (%s) is shorter than cache.owner_refresh (%s)", c.Cache.OwnerExpire, c.Cache.OwnerRefresh)
 	}
+	c.checkLifetimes(wrong)
 	c.checkTexts(wrong)
 }
 

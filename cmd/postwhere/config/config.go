@@ -80,6 +80,12 @@ type Domain struct {
 	// HostText tells the client of a rejected recipient what the first of Hosts
 	// said, unless that would give away a host. Default false: reply.reject.
 	HostText bool `toml:"host_text"`
+	// OwnerRefresh, OwnerExpire, NoExpire and UnsureExpire are the lifetimes of what is
+	// remembered about the domain's addresses. Default: those of Cache.
+	OwnerRefresh *Duration `toml:"owner_refresh"`
+	OwnerExpire  *Duration `toml:"owner_expire"`
+	NoExpire     *Duration `toml:"no_expire"`
+	UnsureExpire *Duration `toml:"unsure_expire"`
 
 	owners map[string]string
 }
@@ -226,7 +232,7 @@ func Parse(file, text string) (*Config, error) {
 	return c, nil
 }
 
-// Options returns the section as package cache takes it.
+// Options returns the section as package cache takes it; see Config.MemoryOptions.
 func (c Cache) Options() cache.Options {
 	return cache.Options{
 		Owners: c.Owners, Strangers: c.Strangers,

@@ -56,7 +56,7 @@ func fitToRunBy(t *testing.T, c *Config) {
 	if c.Reply.Reject.Code/100 != 5 || c.Reply.Reject.Enhanced[0] != '5' || c.Reply.Defer.Code/100 != 4 || c.Reply.Defer.Enhanced[0] != '4' {
 		t.Errorf("%v %v", c.Reply.Reject, c.Reply.Defer)
 	}
-	if _, err := cache.New(c.Cache.Options()); err != nil {
+	if _, err := cache.New(c.MemoryOptions()); err != nil {
 		t.Error(err)
 	}
 	if len(c.Domain) == 0 || c.Probe.HeloName == "" || len(c.MX.OwnNames) == 0 {

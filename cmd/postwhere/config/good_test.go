@@ -73,6 +73,39 @@ func TestDefaultOfEveryKey(t *testing.T) {
 	same(t, got.Cache.Options(), cache.Default()) // each says them once
 }
 
+// What a domain says of itself holds for all spellings that hosts are asked about, and
+// the rest is the cache's.
+func TestDomainsHaveLifetimesOfTheirOwn(t *testing.T) {
+	c := parse(t, `
+[[domain]]
+name = ["example.com", "example.org"]
+hosts = ["mail1"]
+no_expire = "1m"
+[[domain]]
+name = ["example.net", "alias.example"]
+ask_as = "Inner.example"
+hosts = ["mail1"]
+owner_refresh = "1d"
+owner_expire = "20d"
+unsure_expire = "1s"
+[[domain]]
+name = "plain.example"
+hosts = ["mail1"]
+[cache]
+owner_expire = "9d"
+`)
+	opt := c.MemoryOptions()
+	hour, day := time.Hour, 24*time.Hour
+	com := cache.Lifetimes{Refresh: hour, Expire: 9 * day, No: time.Minute, Unsure: 10 * time.Second}
+	same(t, opt.Domains, map[string]cache.Lifetimes{
+		"example.com": com, "example.org": com,
+		"Inner.example": {Refresh: day, Expire: 20 * day, No: 5 * time.Minute, Unsure: time.Second},
+	})
+	same(t, opt.Lifetimes, c.Cache.Options().Lifetimes)
+	same(t, c.LongestExpire(), 20*day)
+	same(t, parse(t, one).LongestExpire(), 7*day)
+}
+
 func TestEveryKeyCanBeSet(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "postwhere.toml")
@@ -94,6 +127,10 @@ recipient_delimiter = "+-"
 owners = "owners"
 unsure = "pass"
 host_text = true
+owner_refresh = "2h"
+owner_expire = "3h"
+no_expire = "4s"
+unsure_expire = "5s"
 [[domain]]
 name = "mx.example"
 unsure = "defer"
@@ -174,6 +211,7 @@ refresh = "1h"
 				Name: Names{"example.com", "xn--bcher-kva.example"}, AskAs: "Inner.example",
 				Hosts:              []string{"mail1", "Mail2.example.net:2525", "192.0.2.1", "[2001:db8::1]:26"},
 				RecipientDelimiter: "+-", Owners: "owners", Unsure: Unsure(policy.Pass), HostText: true,
+				OwnerRefresh: new(seconds(2 * 3600)), OwnerExpire: new(seconds(3 * 3600)), NoExpire: new(seconds(4)), UnsureExpire: new(seconds(5)),
 			},
 			{Name: Names{"mx.example"}},
 		},
