@@ -62,10 +62,16 @@ func ParseAddress(s string) (Address, error) {
 		return a, fmt.Errorf("%w: local part is not UTF-8", ErrUnaskable)
 	case hasControl(a.local):
 		return a, fmt.Errorf("%w: control character in local part", ErrUnaskable)
-	case len(a.String()) > maxMailbox:
+	case a.isLong():
 		return a, fmt.Errorf("%w: longer than %d octets (RFC 5321 4.5.3.1.3)", ErrUnaskable, maxMailbox)
 	}
 	return a, nil
+}
+
+// isLong tells whether the address is longer than a mailbox may be. With each octet of
+// the local part quoted, most are not.
+func (a Address) isLong() bool {
+	return 2*len(a.local)+len(`""@`)+len(a.domain) > maxMailbox && len(a.String()) > maxMailbox
 }
 
 // NormalDomain returns a domain name in lower case and ASCII (IDNA A-labels,
@@ -85,7 +91,7 @@ func NormalDomain(name string) (string, error) {
 		}
 		d = strings.TrimSuffix(ascii, ".") // IDNA knows other full stops
 	}
-	if len(d) > maxDomain || strings.Contains("."+d+".", "..") {
+	if len(d) > maxDomain || d == "" || d[0] == '.' || d[len(d)-1] == '.' || strings.Contains(d, "..") {
 		return "", fmt.Errorf("domain %q: want labels between single dots, %d octets at most", clip(name), maxDomain)
 	}
 	for _, c := range []byte(d) {
@@ -129,6 +135,24 @@ func (a Address) String() string {
 // local part folded to lower case. Only a yes may be kept under it. A no is
 // about one spelling: a host that tells Anna from anna may have just one of them.
 func (a Address) Key() string { return strings.ToLower(a.local) + "@" + a.domain }
+
+// keyRoom is room on the stack for most keys.
+const keyRoom = 128
+
+// appendKey appends Key, for a look-up in a map that makes no string.
+func (a Address) appendKey(dst []byte) []byte {
+	if isASCII(a.local) {
+		for _, c := range []byte(a.local) {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			dst = append(dst, c)
+		}
+	} else {
+		dst = append(dst, strings.ToLower(a.local)...)
+	}
+	return append(append(dst, '@'), a.domain...)
+}
 
 // IsASCII tells whether the address can be asked about without SMTPUTF8
 // (RFC 6531).
@@ -184,8 +208,8 @@ func ambiguous(recipient string) bool {
 	if unquote(local) != local {
 		return false
 	}
-	dotted := "." + local + "."
-	return strings.ContainsAny(local, `"\()`) || strings.Contains(dotted, " .") || strings.Contains(dotted, ". ")
+	return strings.ContainsAny(local, `"\()`) || strings.HasPrefix(local, " ") || strings.HasSuffix(local, " ") ||
+		strings.Contains(local, " .") || strings.Contains(local, ". ")
 }
 
 // isSpelled tells whether a recipient has the address's local part as it is.

@@ -132,8 +132,9 @@ func (d *Domain) settled(addresses ...Address) *Host {
 	if len(d.Owners) == 0 {
 		return nil
 	}
+	var room [keyRoom]byte
 	for _, a := range addresses {
-		if name, ok := d.Owners[a.At(d.Names[0]).Key()]; ok {
+		if name, ok := d.Owners[string(a.At(d.Names[0]).appendKey(room[:0]))]; ok {
 			return d.host(name)
 		}
 	}

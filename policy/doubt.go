@@ -91,10 +91,11 @@ func (d *Doubts) put(a Address, since time.Time) {
 func (d *Doubts) has(a Address) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if time.Since(d.everybody) < DoubtTime {
+	if !d.everybody.IsZero() && time.Since(d.everybody) < DoubtTime {
 		return true
 	}
-	since, ok := d.since[a.Key()]
+	var room [keyRoom]byte
+	since, ok := d.since[string(a.appendKey(room[:0]))]
 	if !ok {
 		return false
 	}

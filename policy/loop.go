@@ -21,6 +21,9 @@ func ProbeHelo(instance, hostname string) string {
 // until its deadline. Who lies gains that Postfix decides alone: nobody is refused
 // for it, but he can have mail accepted that bounces.
 func isProbe(helo string) bool {
-	id, name, ok := strings.Cut(strings.TrimPrefix(strings.ToLower(helo), probeMark), ".")
-	return ok && len(helo) > len(probeMark) && strings.EqualFold(helo[:len(probeMark)], probeMark) && id != "" && name != ""
+	if len(helo) <= len(probeMark) || !strings.EqualFold(helo[:len(probeMark)], probeMark) {
+		return false
+	}
+	id, name, ok := strings.Cut(helo[len(probeMark):], ".")
+	return ok && id != "" && name != ""
 }

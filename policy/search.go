@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -167,113 +166,6 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 func (s *Searcher) doubted(d *Domain, a Address) bool {
 	base, _ := a.Base(d.Delimiter)
 	return s.doubts.has(d.asked(a)) || s.doubts.has(d.asked(base))
-}
-
-// wish is how an asker wants to be answered.
-type wish struct {
-	until time.Time // he waits no longer
-	fresh bool      // he wants no rejection that was remembered for a while
-}
-
-// findMailbox looks for the mailbox that an address leads to: the one of that very
-// name, as Postfix does, and else, with a recipient_delimiter, the one without the
-// extension. Reject needs a no to both, and so does a delivery to the last resort.
-func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, w wish) (Finding, error) {
-	base, extended := a.Base(d.Delimiter)
-	if h := d.settled(a, base); h != nil {
-		return Finding{Verdict: Deliver, Host: h, Source: SourceOwners}, nil
-	}
-	begun := time.Now()
-	full, err := s.locate(ctx, d, d.asked(a), w)
-	if !extended || err != nil || !full.leansOnNo() {
-		return full, err
-	}
-	f, err := s.locate(ctx, d, d.asked(base), w)
-	switch {
-	case err != nil || !f.leansOnNo():
-		return f, err
-	case !s.stands(d, d.asked(a), full.Answers, begun):
-		return s.deferred(f, "a remembered answer grew too old during the search"), nil
-	case full.LastResort:
-		return full, nil
-	}
-	return f, nil
-}
-
-// stands tells whether a rejection still does that was found a while ago: the
-// domain has the same hosts, and each no of theirs was given since then or is
-// remembered yet.
-func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Time) bool {
-	if !settles(d.Hosts(), answers) {
-		return false
-	}
-	remembered := s.memory.Recall(a).Answers
-	for _, was := range answers {
-		if was.Says == No && was.At.Before(since) && !slices.ContainsFunc(remembered, was.same) {
-			return false
-		}
-	}
-	return true
-}
-
-// locate returns the finding about an address as it is put to the hosts.
-func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Finding, error) {
-	memo := s.memory.Recall(a)
-	if memo.Owner.Says == Yes {
-		if h := d.host(memo.Owner.Host); h != nil {
-			// A message that is about to be sent there is worth a question behind it:
-			// if the mailbox has moved, the next try finds it.
-			if old := w.fresh && time.Since(memo.Owner.At) >= freshFor; old || memo.Stale {
-				s.refresh(d, a, h, memo.Owner, old)
-			}
-			return remembered(h, memo.Owner), nil
-		}
-		if len(d.Hosts()) == 0 { // by MX, which is not known yet: it may be one of them
-			return s.deferred(Finding{}, whyDeferred(nil)), nil
-		}
-		s.doubts.add(a)
-		s.memory.Disown(a) // its host is the domain's no more
-	}
-	hosts := d.Hosts()
-	if settles(hosts, memo.Answers) {
-		f := s.finding(hosts, memo.Answers, SourceMemory)
-		doubted := f.Verdict == Reject && s.doubts.has(a) // it may have arrived by now
-		if !doubted && (!f.leansOnNo() || !w.fresh || f.Age < freshFor) {
-			return f, nil
-		}
-		memo.Answers = nil
-	}
-	found := s.flights.DoChan(a.String(), func() (any, error) { return s.seek(d, a, hosts, memo.Answers) })
-	patience, stop := context.WithDeadline(ctx, w.until)
-	defer stop()
-	select {
-	case r := <-found:
-		f, _ := r.Val.(Finding)
-		if f.Source == SourceMemory && w.fresh && f.Age >= freshFor { // another front end's
-			s.refresh(d, a, f.Host, Answer{At: time.Now().Add(-f.Age)}, true)
-		}
-		if f.leansOnNo() && !settles(d.Hosts(), f.Answers) {
-			// The search began before the domain got a host, which was not asked.
-			f = s.deferred(f, "the domain's hosts changed during the search")
-		}
-		return f, r.Err
-	case <-patience.Done():
-	}
-	return s.deferred(Finding{Source: SourceSearch}, "the search goes on"), nil
-}
-
-// settles tells whether remembered answers are those of just these hosts, so
-// that no host needs to be asked.
-func settles(hosts []*Host, answers []Answer) bool {
-	if len(hosts) != len(answers) || len(hosts) == 0 {
-		return false
-	}
-	for i, h := range hosts {
-		if answers[i].Host != h.Name || answers[i].Says == Unasked {
-			return false
-		}
-	}
-	return true
 }
 
 // enter counts a search in, if there may be one more; leave counts it out.
