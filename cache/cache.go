@@ -180,8 +180,9 @@ func (c *Cache) shard(folded key) *shard {
 	return &c.shards[folded.hash>>(64-c.split)]
 }
 
-// Recall returns the living answers about an address. It allocates nothing, and
-// looks into two tables under a lock that is held for no longer.
+// Recall returns the living answers about an address: its owner, or else what the
+// others said. It allocates nothing, and looks into one or two tables under a lock that
+// is held for no longer.
 func (c *Cache) Recall(a policy.Address) policy.Memo {
 	now := time.Now()
 	return c.recall(a, now, c.moment(now))
@@ -198,9 +199,9 @@ func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.M
 		if age := m.since(o.asked); age < shortened(life.Expire, folded.hash) {
 			memo.Owner = c.answer(o, now.Add(-age))
 			memo.Stale = age >= shortened(life.Refresh, folded.hash) && !o.isHeld(m)
-		} else {
-			s.owners.remove(folded.hash)
+			return memo
 		}
+		s.owners.remove(folded.hash)
 	}
 	if st := s.strangers.use(spelled.hash); st != nil && c.is(&st.name, spelled) {
 		if m.before(st.until) {

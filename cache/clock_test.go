@@ -117,15 +117,18 @@ func TestAnswerWithoutTimeIsTooOld(t *testing.T) {
 // What comes from disk or from another front end has a wall clock's time only.
 // From then on the monotonic clock counts as well.
 func TestAnswersOfTheWallClockAreBoundByBoth(t *testing.T) {
-	c, a := newCache(t, nil), address(t, "anna@example.com")
+	c, a, stranger := newCache(t, nil), address(t, "anna@example.com"), address(t, "nobody@example.com")
 	now := time.Now()
 	owner, no := yes("mail1"), no("mail1")
 	owner.At, no.At = now.Add(-time.Hour).Round(0), now.Add(-time.Minute).Round(0)
 	c.Own(a, owner)
-	c.Keep(a, []policy.Answer{no})
+	c.Keep(stranger, []policy.Answer{no})
 	m := c.moment(now)
-	got := c.recall(a, now, m)
-	if !got.Stale || len(got.Answers) != 1 || !got.Answers[0].At.Equal(no.At) {
+	if got := c.recall(a, now, m); !got.Stale {
+		t.Fatalf("got %+v", got)
+	}
+	got := c.recall(stranger, now, m)
+	if len(got.Answers) != 1 || !got.Answers[0].At.Equal(no.At) {
 		t.Fatalf("got %+v", got)
 	}
 	if at := got.Answers[0].At; at == at.Round(0) {
@@ -133,7 +136,7 @@ func TestAnswersOfTheWallClockAreBoundByBoth(t *testing.T) {
 	}
 	setBack := m.plus(DefaultNo - time.Minute)
 	setBack.wall = m.wall - int64(time.Hour)
-	if got := c.recall(a, now, setBack); got.Answers != nil {
+	if got := c.recall(stranger, now, setBack); got.Answers != nil {
 		t.Error("the no lives on because the wall clock was set back")
 	}
 	setBack.mono = m.mono + int64(DefaultExpire-time.Hour)

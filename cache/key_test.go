@@ -42,6 +42,7 @@ func TestNamesOfEveryLength(t *testing.T) {
 	for n := 1; n <= 240; n++ {
 		a := address(t, strings.Repeat("a", n)+"@example.com")
 		wantOwner(t, c, a, "mail1")
+		c.Disown(a)
 		wantAnswers(t, c, a, "mail2:no")
 		b := address(t, strings.Repeat("a", n-1)+"b@example.com")
 		wantOwner(t, c, b, "")
@@ -74,6 +75,7 @@ func TestOneHashIsNotOneAddress(t *testing.T) {
 		c.Own(a, yes("mail3"))
 		c.Keep(a, []policy.Answer{no("mail4")})
 		wantOwner(t, c, a, "mail3")
+		c.Disown(a)
 		wantAnswers(t, c, a, "mail4:no")
 	}
 }

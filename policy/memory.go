@@ -28,7 +28,7 @@ type Memo struct {
 	Owner Answer
 	// Stale: the owner is to be asked again, behind this look-up.
 	Stale bool
-	// Answers are the others' No and Unsure, each within its lifetime. They are
-	// shared and must not be changed.
+	// Answers are the others' No and Unsure, each within its lifetime; with an Owner
+	// they may be missing. They are shared and must not be changed.
 	Answers []Answer
 }

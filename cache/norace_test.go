@@ -1,0 +1,6 @@
+//go:build !race
+
+package cache
+
+// raceDetector: the tests run with it.
+const raceDetector = false
