@@ -73,7 +73,7 @@ type shard struct {
 // do with one lock.
 const (
 	fullShard  = 1 << 13 // entries of the kind that there are more of
-	smallShard = 1 << 10 // of the other kind at least, else the shards are fewer
+	smallShard = 1 << 8  // of the other kind at least, else the shards are fewer
 	maxShards  = 1 << 8
 )
 

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -51,7 +52,7 @@ func (c *Cache) Purge(p Purge) (owners, strangers int) {
 
 // purgeStep is how many entries of a shard a purge looks at under one lock: it holds
 // up nobody for longer than a fraction of a millisecond.
-const purgeStep = 1000
+const purgeStep = 200
 
 // purgeBySteps forgets those entries of a shard that match, and tells nobody.
 func purgeBySteps[V any](s *shard, of *store[V], match func(*V) bool) (n int) {
@@ -67,6 +68,7 @@ func purgeBySteps[V any](s *shard, of *store[V], match func(*V) bool) (n int) {
 		s.quiet = false
 		s.mu.Unlock()
 		n += len(matching)
+		runtime.Gosched() // else the lock would be ours again before who waits for it wakes up
 	}
 	return n
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 )
@@ -64,7 +65,7 @@ probe = "127.0.0.1:1"
 probe = "127.0.0.1:1"
 [host.mail3]
 probe = "127.0.0.1:1"
-`, owners+owners/20+1000, strangers+strangers/20+1000))
+`, owners+owners/20+1000, max(strangers+strangers/20, cache.DefaultStrangers)))
 	if err != nil {
 		b.Fatal(err)
 	}
