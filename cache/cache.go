@@ -194,6 +194,8 @@ func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.M
 	s, l := c.shard(folded), c.limits.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Read here, it comes out of main memory while the owners are looked through.
+	maybeStranger := s.strangers.mayHave(spelled.hash)
 	if o := s.owners.use(folded.hash); o != nil && c.is(&o.name, folded) {
 		life := l.of(o.name.domain)
 		if age := m.since(o.asked); age < shortened(life.Expire, folded.hash) {
@@ -202,6 +204,9 @@ func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.M
 			return memo
 		}
 		s.owners.remove(folded.hash)
+	}
+	if !maybeStranger {
+		return memo
 	}
 	if st := s.strangers.use(spelled.hash); st != nil && c.is(&st.name, spelled) {
 		if m.before(st.until) {

@@ -81,6 +81,13 @@ func (s *store[V]) peek(hash uint64) *V {
 	return nil
 }
 
+// mayHave tells whether there may be an entry of a hash: whether any is in the place
+// that it says.
+func (s *store[V]) mayHave(hash uint64) bool {
+	i := s.home(hash)
+	return i < len(s.slots) && s.slots[i].hash&taken != 0
+}
+
 // use is peek for one who asks for the entry: it is pushed out the later for it.
 func (s *store[V]) use(hash uint64) *V {
 	i, ok := s.find(hash)

@@ -65,7 +65,7 @@ probe = "127.0.0.1:1"
 probe = "127.0.0.1:1"
 [host.mail3]
 probe = "127.0.0.1:1"
-`, owners+owners/20+1000, max(strangers+strangers/20, cache.DefaultStrangers)))
+`, owners+owners/8+1000, max(strangers+strangers/8, cache.DefaultStrangers)))
 	if err != nil {
 		b.Fatal(err)
 	}
