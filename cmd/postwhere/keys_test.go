@@ -201,7 +201,7 @@ func collect(all map[string]reflect.Value, key string, v reflect.Value) {
 // kindOf is what a type is called in the manual.
 func kindOf(t reflect.Type) string {
 	switch {
-	case t == reflect.TypeFor[config.Duration]():
+	case t == reflect.TypeFor[config.Duration](), t == reflect.TypeFor[*config.Duration]():
 		return "time"
 	case t == reflect.TypeFor[config.Names]():
 		return "text or list of texts"
