@@ -12,34 +12,31 @@ import (
 	"postwhere/policy"
 )
 
-// another opens a session for the pool, unless the host wanted no more beside those
-// that there are a moment ago.
-func (p *Prober) another(ctx context.Context) (*session, error) {
-	if p.isBusy() && p.pool.Stat().TotalResources() > 1 {
-		return nil, errBusy
-	}
-	return p.connect(ctx)
-}
-
-// connect opens a session. The pool gives the session to whoever
-// waits even if the asker who caused it is gone, so only the values of his
-// context count here; the time-outs are the host's.
+// connect opens a session, unless the host wants no more beside those that there
+// are. The pool gives the session to whoever waits even if the asker who caused it
+// is gone, so only the values of his context count here; the time-outs are the
+// host's.
 func (p *Prober) connect(ctx context.Context) (*session, error) {
 	if p.cfg.drained() {
 		return nil, errDrained // no matter of the host's health
 	}
-	return p.health.open(ctx, func() (*session, error) {
+	if !p.grants.begin(time.Now()) {
+		return nil, errBusy
+	}
+	s, err := p.health.open(ctx, func() (*session, error) {
 		s, err := p.dial(ctx)
-		switch {
-		case !errors.Is(err, errBusy):
-		case p.pool.Stat().TotalResources() <= 1:
-			// Not one connection is granted: that is no matter of their number.
+		if errors.Is(err, errBusy) && p.grants.refused(time.Now()) == 0 {
 			err = fmt.Errorf("%w: %s", errGreeting, err.Error())
-		default:
-			p.busy.Store(time.Now().UnixNano())
 		}
 		return s, err
 	})
+	if err != nil {
+		p.grants.ended()
+		return nil, err
+	}
+	p.grants.granted()
+	s.ended = p.grants.ended
+	return s, nil
 }
 
 // dial does so; a fault of ours is an error, for the goroutine is the pool's.
@@ -62,10 +59,10 @@ func (p *Prober) fault(recovered any) error {
 	return fmt.Errorf("internal fault: %v", recovered)
 }
 
-// leave ends a session, and keeps its place until the host has said farewell: it
-// never sees more connections than it was to have.
-func (p *Prober) leave(s *session) {
-	s.leave()
+// leave ends a session, and keeps its place until the host has said farewell, or
+// ctx has ended: the host never sees more connections than it was to have.
+func leave(ctx context.Context, s *session) {
+	defer s.leave(ctx)()
 	s.end()
 }
 
@@ -74,7 +71,7 @@ func (p *Prober) leave(s *session) {
 // farewell takes a round trip.
 func (p *Prober) leaveSoon(held *puddle.Resource[*session]) {
 	s := held.Value()
-	s.leave()
+	_ = s.leave(context.Background()) // which never is done
 	p.helpers.Go(s.end)
 	held.Hijack()
 	p.warmUp()
@@ -90,7 +87,7 @@ func (p *Prober) warmUp() {
 		spare = 2 + asking/3 // opening one takes as long as several questions
 	}
 	if p.closed || p.cfg.drained() || p.warming > int(asking)/3 || p.pool.Stat().IdleResources() > spare || p.health.err() != nil ||
-		p.isBusy() {
+		p.grants.full() {
 		return
 	}
 	p.warming++
@@ -159,17 +156,6 @@ func (p *Prober) grant(ctx context.Context, a policy.Address, fresh bool) (*pudd
 	return held, nil
 }
 
-const (
-	// busyRest is how long no connection is opened beside others to a host that
-	// wanted no more of them.
-	busyRest = time.Second
-	// busyPause is how often who needs one looks whether one of the others is free.
-	busyPause = 20 * time.Millisecond
-)
-
-// isBusy tells whether the host wanted no more connections a moment ago.
-func (p *Prober) isBusy() bool { return time.Since(time.Unix(0, p.busy.Load())) < busyRest }
-
 // unreachable says what an error means, once.
 func unreachable(err error) error {
 	if errors.Is(err, errDown) || errors.Is(err, errDrained) {
@@ -182,7 +168,7 @@ func unreachable(err error) error {
 // question. So the asker need not queue up again, and a host that hangs up on
 // each connection sees no storm of them.
 func (p *Prober) renew(ctx context.Context, s *session) error {
-	p.leave(s)
+	leave(ctx, s)
 	next, err := p.connect(ctx)
 	if err != nil {
 		s.spoilt = true

@@ -60,8 +60,10 @@ func newHealth(log *slog.Logger, revive func(context.Context) error) *health {
 		Timeout:     firstTry / 2, // half open when the background tries
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures > 0 },
 		IsExcluded: func(err error) bool {
-			return errors.Is(err, errBusy) || errors.Is(err, errGivenUp) || errors.Is(err, context.Canceled)
+			return errors.Is(err, errGivenUp) || errors.Is(err, context.Canceled)
 		},
+		// A host that has as many connections as it wants is up, and has answered.
+		IsSuccessful:  func(err error) bool { return err == nil || errors.Is(err, errBusy) },
 		OnStateChange: h.changed,
 	})
 	return h

@@ -66,7 +66,7 @@ type Prober struct {
 	testimony    testimony
 	tally        tally
 	asking       atomic.Int32 // questions under way
-	busy         atomic.Int64 // when the host last wanted no further connection; ns since 1970
+	grants       grants
 	crowd        crowd
 	ctx          context.Context // of what no asker waits for; Close ends it
 	stop         context.CancelFunc
@@ -86,9 +86,9 @@ func New(cfg Config) (*Prober, error) {
 	p := &Prober{cfg: cfg, rate: cfg.limiter()}
 	p.remember(cfg.Known)
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
-		Constructor: p.another,
-		Destructor:  p.leave,                                   // in a goroutine of the pool's
-		MaxSize:     int32(min(max(cfg.Connections, 1), 1000)), //nolint:gosec // bounded right here
+		Constructor: p.connect,
+		Destructor:  func(s *session) { leave(context.Background(), s) }, // in a goroutine of the pool's
+		MaxSize:     int32(min(max(cfg.Connections, 1), 1000)),           //nolint:gosec // bounded right here
 	})
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)

@@ -43,6 +43,7 @@ type session struct {
 	kept     bool      // it was opened for an earlier question
 	spoilt   bool      // not to be kept any more
 	over     error     // why nothing more can be asked, nil: it can
+	ended    func()    // is told when the connection is no more
 }
 
 // errUsedUp: the question was not put; another connection can carry it.
@@ -152,16 +153,18 @@ func (s *session) spent() bool {
 	return s.spoilt || !s.room(VRFY, 1) || time.Since(s.born) > maxAge
 }
 
-// leave says QUIT, and nothing more. What the host says to it is heard by end.
-func (s *session) leave() {
+// leave says QUIT, and nothing more. What the host says to it is heard by end, for
+// quitTime at most and not beyond ctx, which nobody looks at after done.
+func (s *session) leave(ctx context.Context) (done func()) {
 	s.wire.trace = nil
-	_ = s.wire.Conn.SetDeadline(time.Now().Add(quitTime))
+	done = s.wire.within(ctx, quitTime)
 	if _, err := s.wire.Conn.Write([]byte("QUIT\r\n")); err != nil {
 		s.spoilt = true
 	}
 	if half, ok := s.wire.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // Exim waits 200 ms for this before it says farewell
 	}
+	return done
 }
 
 // end hears the host's farewell and closes the connection. Of a session that ended
@@ -175,6 +178,10 @@ func (s *session) end() {
 		_, _ = io.Copy(io.Discard, s.wire.Conn)
 	}
 	_ = s.wire.Conn.Close()
+	if s.ended != nil {
+		s.ended()
+		s.ended = nil
+	}
 }
 
 func isASCII(s string) bool {
