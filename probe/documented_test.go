@@ -143,6 +143,9 @@ func TestVagueNoMustBeAsThisHostRefuses(t *testing.T) {
 func TestRefusalOfAnotherAddressIsNoNo(t *testing.T) {
 	decisively := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <"+nonsense+">: User unknown")}
 	helpful := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 "+nonsense+" is unknown, write to postmaster@d.test")}
+	itself := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <"+strings.Replace(nonsense, "@", "=x@", 1)+">: User unknown")}
+	// While it was calibrated the host was out of step already.
+	stray := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <carl1@d.test>: User unknown")}
 	for _, tt := range []struct {
 		reply string
 		c     Calibration
@@ -158,6 +161,12 @@ func TestRefusalOfAnotherAddressIsNoNo(t *testing.T) {
 		{"550 5.1.1 <anna@mailbox.d.test>: User unknown", decisively, policy.No},
 		{"550 5.1.1 User unknown", decisively, policy.No},
 		{"550 5.1.1 anna@d.test is unknown, write to postmaster@d.test", helpful, policy.No},
+		{"550 5.1.1 bert@d.test is unknown, write to postmaster@d.test", helpful, policy.Unsure},
+		{"550 5.1.1 joanna@d.test is unknown, write to postmaster@d.test", helpful, policy.Unsure},
+		{"550 5.1.1 <anna=x@d.test>: User unknown", itself, policy.No},
+		{"550 5.1.1 <bert=x@d.test>: User unknown", itself, policy.Unsure},
+		{"550 5.1.1 <bert2@d.test>: User unknown", stray, policy.Unsure},
+		{"550 5.1.1 <anna@d.test>: User unknown", stray, policy.No},
 	} {
 		if m := (question{method: VRFY, address: anna, calibration: tt.c}).read(parseReply(t, tt.reply)); m.says != tt.want {
 			t.Errorf("%q: %s (%s), want %s", tt.reply, m.says, m.why, tt.want)

@@ -204,27 +204,42 @@ const digits = "0123456789"
 
 // isOfAnother tells whether a refusal names an address of the domain that is not
 // the one asked about: the reply to an earlier question, or what an alias leads
-// to. A host that names another whatever it is asked about (its postmaster, or
-// ours in its own spelling) is known by how it refused the nonsense address.
+// to. A host that names the same other whatever it is asked about (its postmaster),
+// or ours in its own spelling, is known by how it refused the nonsense address.
 func (q question) isOfAnother(r policy.Reply) bool {
 	c := q.calibration
-	return namesAnother(r, q.address) && !(c.Tells && namesAnother(c.Refusal, c.Nonsense))
+	named := others(r, q.address)
+	return len(named) > 0 && !(c.Tells && slices.Equal(named, others(c.Refusal, c.Nonsense)))
 }
 
-func namesAnother(r policy.Reply, address string) bool {
-	const ours = '\x00'
-	domain := strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
-	text := strings.Join(words(r.Text, address, string(ours)), " ")
-	if base := withoutExtension(address); base != "" && strings.ContainsRune(text, ours) {
+func namesAnother(r policy.Reply, address string) bool { return len(others(r, address)) > 0 }
+
+// others returns the words of a reply that name an address of the domain but not
+// the one given; what that one is a part of, or is spelt otherwise in, is made the
+// same for all.
+func others(r policy.Reply, address string) (named []string) {
+	const ours = "\x00"
+	at := strings.LastIndexByte(address, '@')
+	local, domain := strings.ToLower(address[:max(at, 0)]), strings.ToLower(address[at+1:])
+	text := strings.Join(words(r.Text, address, ours), " ")
+	base := withoutExtension(address)
+	if base != "" && strings.Contains(text, ours) {
 		// Dovecot names both: <nobody+x@d> User doesn't exist: nobody@d
-		text = strings.ReplaceAll(text, base, string(ours))
+		text = strings.ReplaceAll(text, base, ours)
 	}
-	for i, c := range text {
-		if c == ours && partOfAnother(text[:i], text[i+len(string(ours)):]) {
-			return true
+	for word := range strings.FieldsSeq(text) {
+		before, behind, found := strings.Cut(word, ours)
+		switch {
+		case found && partOfAnother(before, behind):
+			named = append(named, word)
+		case !strings.Contains(word, "@"+domain):
+		case local != "" && strings.Contains(word, local):
+			named = append(named, ours)
+		default:
+			named = append(named, word)
 		}
 	}
-	return strings.Contains(text, "@"+domain)
+	return named
 }
 
 // partOfAnother tells whether an address between these texts is only a part of one:
