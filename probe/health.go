@@ -40,6 +40,7 @@ type health struct {
 	log     *slog.Logger
 	revive  func(context.Context) error // opens a connection that is kept
 
+	mu     sync.Mutex // nobody begins to try while close begins to wait
 	ctx    context.Context
 	stop   context.CancelFunc
 	trying sync.WaitGroup
@@ -115,6 +116,16 @@ func (h *health) changed(_ string, from, to gobreaker.State) {
 		o := &outage{since: time.Now(), why: *h.why.Load()}
 		h.outage.Store(o)
 		h.log.Warn("host is down: it is tried again in the background", "why", o.why.Error())
+		h.try()
+	}
+}
+
+// try has the host tried in the background, unless that has been ended: an asker
+// may find a host down while its prober closes.
+func (h *health) try() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() == nil {
 		h.trying.Go(h.keepTrying)
 	}
 }
@@ -137,6 +148,8 @@ func (h *health) keepTrying() {
 
 // close ends the trying.
 func (h *health) close() {
+	h.mu.Lock()
 	h.stop()
+	h.mu.Unlock()
 	h.trying.Wait()
 }
