@@ -68,13 +68,22 @@ func leave(ctx context.Context, s *session) {
 
 // leaveSoon ends a session with a host that is far away. Its place is free at
 // once: the host hears the QUIT before it sees the next connection, and the
-// farewell takes a round trip.
-func (p *Prober) leaveSoon(held *puddle.Resource[*session]) {
+// farewell takes a round trip. It tells whether it did: a host that takes longer may
+// have half as many connections more than it was to have.
+func (p *Prober) leaveSoon(held *puddle.Resource[*session]) bool {
+	if int(p.leaving.Add(1)) > max(p.cfg.Connections/2, 1) {
+		p.leaving.Add(-1)
+		return false
+	}
 	s := held.Value()
 	_ = s.leave(context.Background()) // which never is done
-	p.helpers.Go(s.end)
+	p.helpers.Go(func() {
+		defer p.leaving.Add(-1)
+		s.end()
+	})
 	held.Hijack()
 	p.warmUp()
+	return true
 }
 
 // warmUp opens a connection ahead if no other is ready: the next question finds
@@ -194,11 +203,10 @@ func (p *Prober) release(held *puddle.Resource[*session]) {
 	if !s.spoilt {
 		p.cfg.learnt.budget.lasted(s.used, time.Now())
 	}
-	if p.cfg.learnt.pace.isFar() && !s.spoilt {
-		p.leaveSoon(held)
-	} else {
-		held.Destroy()
+	if p.cfg.learnt.pace.isFar() && !s.spoilt && p.leaveSoon(held) {
+		return
 	}
+	held.Destroy()
 }
 
 // closeIdle ends connections that nobody has used for a while: each holds a

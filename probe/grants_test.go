@@ -201,6 +201,26 @@ func TestAHostThatTalksForEverKeepsNobody(t *testing.T) {
 	}
 }
 
+// A host that is far away and takes its time for a farewell sees half as many
+// connections again as configured, and no more, though the places are free at once.
+func TestLongFarewellsAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var granted, refused atomic.Int32
+		granted.Store(1000)
+		h := grantingHost(&granted, &refused, 1900*time.Millisecond)
+		const connections = 6
+		p := ofHost(t, h, func(c *Config) { c.Connections = connections })
+		wantSays(t, p, "nobody@d.test", policy.No)
+		for range 5 {
+			wantEach(t, askAtOnce(t, p, "stranger%d@d.test", 100), policy.No)
+		}
+		closeAndWait(p)
+		if most := h.most(); most > connections+connections/2 {
+			t.Errorf("%d connections at once", most)
+		}
+	})
+}
+
 // A used connection is renewed for a question, and the host does not let go of the
 // old one: who asks waits no longer than his context.
 func TestAFarewellKeepsNobodyBeyondHisTime(t *testing.T) {

@@ -67,6 +67,7 @@ type Prober struct {
 	tally        tally
 	asking       atomic.Int32 // questions under way
 	grants       grants
+	leaving      atomic.Int32 // connections that were left, without a place in the pool
 	crowd        crowd
 	ctx          context.Context // of what no asker waits for; Close ends it
 	stop         context.CancelFunc
