@@ -31,7 +31,12 @@ func ofHost(t testing.TB, h *fakeHost, change ...func(*Config)) *Prober {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.Close)
+	t.Cleanup(func() {
+		p.Close()
+		if h.addr == "" {
+			h.conns.Wait() // it is in the test's bubble, and may be asleep
+		}
+	})
 	return p
 }
 
