@@ -20,18 +20,19 @@ func (p *Prober) connect(ctx context.Context) (*session, error) {
 	if p.cfg.drained() {
 		return nil, errDrained // no matter of the host's health
 	}
-	if !p.grants.begin(time.Now()) {
+	alone, ok := p.grants.begin(time.Now())
+	if !ok {
 		return nil, errBusy
 	}
 	s, err := p.health.open(ctx, func() (*session, error) {
 		s, err := p.dial(ctx)
-		if errors.Is(err, errBusy) && p.grants.refused(time.Now()) == 0 {
+		if errors.Is(err, errBusy) && p.grants.refused(alone, time.Now()) {
 			err = fmt.Errorf("%w: %s", errGreeting, err.Error())
 		}
 		return s, err
 	})
 	if err != nil {
-		p.grants.ended()
+		p.grants.failed()
 		return nil, err
 	}
 	p.grants.granted()
