@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"probe":                    {"policy"},
 	"cmd/postwhere/config":     {"policy", "probe", "cache", "cache/shared"},
 	"cmd/postwhere/demo":       {},
+	"cmd/postwhere/postfix":    {},
 	"packaging/realhost":       {},
 	"cmd/postwhere":            nil, // all of it
 	"policy/server/servertest": {"policy/server", "policy"},
