@@ -16,6 +16,7 @@ import (
 	"postwhere/cache"
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/postfix"
 	"postwhere/policy"
 	"postwhere/probe"
 )
@@ -23,9 +24,13 @@ import (
 // checkup is one run of check: a line for each thing looked at.
 type checkup struct {
 	*common
-	cfg    *config.Config
-	trace  bool
-	failed bool
+	spelling
+	cfg      *config.Config
+	conf     postfix.Conf
+	unread   error // why conf is nothing
+	attached []asked
+	trace    bool
+	failed   bool
 }
 
 func checkCommand(c *common) *cobra.Command {
@@ -77,6 +82,7 @@ func (k *checkup) run(ctx context.Context) error {
 		k.hosts(ctx, d)
 	}
 	k.shared(ctx)
+	k.readPostfix(ctx)
 	k.daemon(ctx)
 	k.postfix(ctx)
 	if k.failed {
@@ -139,7 +145,7 @@ func (k *checkup) host(what string, d *policy.Domain, h *policy.Host, learnt []p
 	case c.AcceptsAll:
 		k.fail(what, "%s %s. Nothing it says can be believed: give it the list of its mailboxes (Postfix: relay_recipient_maps or virtual_mailbox_maps), or take this machine out of its mynetworks; if it owns whatever no other host has, say last_resort = true in [host.%q]", d.Names[0], c.Why, h.Name)
 	case !c.Tells:
-		k.fail(what, "%s: %s. Its answers are unsure", d.Names[0], c.Why)
+		k.fail(what, "%s: %s. Its answers are unsure%s", d.Names[0], c.Why, adviceOn(c.Why, d.Names[0]))
 	case c.Why != "":
 		k.fail(what, "%s: %s. Set control to an address that it has", d.Names[0], c.Why)
 	default:
@@ -161,21 +167,31 @@ func (k *checkup) shared(ctx context.Context) {
 	}
 }
 
-// daemon looks whether one answers at the control socket.
+// daemon looks whether one answers at the control socket, and, if Postfix is
+// attached, at the doors that it asks at.
 func (k *checkup) daemon(ctx context.Context) {
+	dead := k.deadDoors(ctx)
 	client := newControlClient(k.cfg)
 	if client == nil {
 		k.note("daemon", "listen.control is empty, so query cannot ask it")
+		if len(dead) > 0 {
+			k.fail("daemon", "nobody listens at %s, which Postfix asks: mail waits until `postwhere serve` runs", strings.Join(dead, ", "))
+		}
 		return
 	}
 	defer client.close()
 	switch _, err := client.query(ctx, "postmaster@invalid"); {
+	case errors.Is(err, errNoDaemon) && len(k.attached) > 0:
+		k.fail("daemon", "none is running at %s, and Postfix is attached to it: its mail waits, and clients get 4xx, until `postwhere serve` runs", k.cfg.Listen.Control[0])
 	case errors.Is(err, errNoDaemon):
 		k.note("daemon", "none is running at %s: start it by `postwhere serve`", k.cfg.Listen.Control[0])
 	case err != nil:
 		k.fail("daemon", "cannot be asked at %s: %v", k.cfg.Listen.Control[0], err)
 	default:
 		k.ok("daemon", "runs and answers at %s", k.cfg.Listen.Control[0])
+		if len(dead) > 0 {
+			k.fail("daemon", "it runs, and nobody listens at %s, which Postfix asks: has it read this configuration? Start it anew", strings.Join(dead, ", "))
+		}
 		k.drained(ctx, client)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/postfix"
 	"postwhere/probe"
 )
 
@@ -99,21 +100,33 @@ func innerDoor(host, port string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// lines says what makes a machine of the mesh of one that is attached by policy.
-// The map asks the local tables first.
-func (m mesh) lines(say func(format string, args ...any)) {
-	domains := strings.Join(m.domains, ",")
-	say("# The inner door, for the peers' probes and deliveries: it knows the mailboxes and aliases of this machine, and")
-	say("# nothing else. The peers are known by the address that they connect from; others are told to try again, so")
-	say("# that a wrong list bounces no mail.")
-	say("postconf -e 'mesh_client_restrictions = check_client_access inline:{%s=OK}, defer'", strings.Join(m.peers, "=OK, "))
-	say("postconf -M 'rewrite-inner/unix=rewrite-inner unix - - n - - trivial-rewrite -o transport_maps= -o relay_domains= -o mydestination= -o virtual_mailbox_domains=%s'", domains)
-	say(`postconf -M "%s/inet=%[1]s inet n - $(postconf -Fh smtp/inet/chroot) - - smtpd"`, m.door)
-	say("postconf -P \\")
-	for _, option := range []string{
+// What a machine of a mesh has beside what any attached Postfix has.
+const (
+	innerService = "rewrite-inner"
+	meshService  = "mesh"
+	meshClients  = "mesh_client_restrictions"
+	meshFilter   = "mesh_reply_filter"
+)
+
+// innerDoor makes a machine of the mesh of one that is attached by policy. The map
+// asks the local tables first.
+func (a *attacher) innerDoor() {
+	m := a.mesh
+	a.set(meshClients, "check_client_access inline:{"+strings.Join(m.peers, "=OK, ")+"=OK}, defer",
+		"The inner door, for the peers' probes and deliveries: it knows the mailboxes and aliases of this machine, and",
+		"nothing else. The peers are known by the address that they connect from; others are told to try again, so",
+		"that a wrong list bounces no mail.")
+	a.service(postfix.Service{Name: innerService, Type: "unix", Command: "trivial-rewrite"}, "-",
+		"transport_maps=", "relay_domains=", "mydestination=", "virtual_mailbox_domains="+strings.Join(m.domains, ","))
+	for _, s := range a.conf.Services {
+		if own, _ := s.Option("rewrite_service_name"); own == innerService && s.Name != m.door {
+			a.change(nil, "-MX", s.Key())
+		}
+	}
+	a.service(postfix.Service{Name: m.door, Type: "inet", Chroot: a.frontChroot(), Command: "smtpd"}, "n",
 		"syslog_name=postfix/inner",
-		"rewrite_service_name=rewrite-inner",
-		"smtpd_client_restrictions=$mesh_client_restrictions",
+		"rewrite_service_name="+innerService,
+		"smtpd_client_restrictions=$"+meshClients,
 		"smtpd_helo_restrictions=",
 		"smtpd_sender_restrictions=",
 		"smtpd_relay_restrictions=reject_unauth_destination",
@@ -123,18 +136,66 @@ func (m mesh) lines(say func(format string, args ...any)) {
 		"smtpd_milters=",
 		"content_filter=",
 		"disable_vrfy_command=no",
-	} {
-		say("    '%s/inet/%s' \\", m.door, option)
+		"smtpd_reject_unlisted_recipient=yes")
+	a.set(meshFilter, `regexp:{{/^550([- ])5\.1\.1(.*)/ 450$${1}4.1.1$$2}}`,
+		`For the routes to the peers, as in route = "mesh:[HOST]:PORT": a mailbox that has moved since it was last`,
+		"asked for must not bounce, so its mail waits until it is found again.")
+	a.service(postfix.Service{Name: meshService, Type: "unix", Command: "smtp"}, "-",
+		"smtp_reply_filter=$"+meshFilter, "syslog_name=postfix/mesh")
+}
+
+// service makes a service of ours, unless it is there, and gives it the options that
+// it lacks.
+func (a *attacher) service(want postfix.Service, private string, options ...string) {
+	is, there := a.conf.Service(want.Key())
+	if !there {
+		chroot := "n"
+		if want.Chroot {
+			chroot = "y"
+		}
+		a.change(nil, "-M", fmt.Sprintf("%s=%s %s %s - %s - - %s", want.Key(), want.Name, want.Type, private, chroot, want.Command))
 	}
-	say("    '%s/inet/smtpd_reject_unlisted_recipient=yes'", m.door)
-	say("# For the routes to the peers, as in route = \"mesh:[HOST]:PORT\": a mailbox that has moved since it was last")
-	say("# asked for must not bounce, so its mail waits until it is found again.")
-	say(`postconf -e 'mesh_reply_filter = regexp:{{/^550([- ])5\.1\.1(.*)/ 450$${1}4.1.1$$2}}'`)
-	say("postconf -M 'mesh/unix=mesh unix - - n - - smtp'")
-	say("postconf -P 'mesh/unix/smtp_reply_filter=$mesh_reply_filter' 'mesh/unix/syslog_name=postfix/mesh'")
+	args := []string{"-P"}
+	for _, option := range options {
+		name, value, _ := strings.Cut(option, "=")
+		if own, has := is.Option(name); !has || own != value {
+			args = append(args, want.Key()+"/"+option)
+		}
+	}
+	if len(args) > 1 {
+		a.change(nil, args...)
+	}
+}
+
+// frontChroot tells whether the front door is in a chroot; so is the inner one then.
+func (a *attacher) frontChroot() bool {
+	i := slices.IndexFunc(a.conf.Services, func(s postfix.Service) bool {
+		own, _ := s.Option("rewrite_service_name")
+		return s.Command == "smtpd" && own != innerService
+	})
+	return i >= 0 && a.conf.Services[i].Chroot
+}
+
+// noInnerDoor takes out what innerDoor has made.
+func (a *attacher) noInnerDoor() {
+	for _, s := range a.conf.Services {
+		rewrites, _ := s.Option("rewrite_service_name")
+		filter, _ := s.Option("smtp_reply_filter")
+		if rewrites == innerService || s.Key() == innerService+"/unix" || s.Key() == meshService+"/unix" && filter == "$"+meshFilter {
+			a.change(nil, "-MX", s.Key())
+		}
+	}
+	for _, name := range []string{meshClients, meshFilter} {
+		if a.conf.Raw(name) != "" {
+			a.change(nil, "-X", name)
+		}
+	}
 }
 
 // localFirst is the map of what has a mailbox on this machine.
-func (m mesh) localFirst() string {
-	return `pipemap:{unionmap:{\$virtual_mailbox_maps}, static:{` + m.route + `}}`
-}
+func (m mesh) localFirst() string { return localTables + m.route + "}}" }
+
+const localTables = `pipemap:{unionmap:{$virtual_mailbox_maps}, static:{`
+
+// isLocalFirst tells whether a word of transport_maps is such a map.
+func isLocalFirst(word string) bool { return strings.HasPrefix(word, localTables) }

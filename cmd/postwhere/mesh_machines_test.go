@@ -130,12 +130,11 @@ func (at *machine) attach(t *testing.T, text string, way attachment) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines, err := postfixLines(cfg, way)
+	lines, err := postfixLines(t.Context(), at.Dir()+"/etc", cfg, way)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The service on port 25 has another name here.
-	at.Run(t, "sh", "-ec", quick+strings.ReplaceAll(lines, "smtp/inet", at.Addr()+"/inet"))
+	at.Run(t, "sh", "-ec", quick+lines)
 }
 
 // inside opens a session at the inner door from an address. It waits for a door

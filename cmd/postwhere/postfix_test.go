@@ -19,6 +19,7 @@ type site struct {
 	daemon *daemon
 	front  *realhost.Server
 	events *recorder
+	text   string // of the configuration
 }
 
 // users of example.com, and where they live.
@@ -32,6 +33,14 @@ func newSite(t *testing.T, way attachment, frontOptions ...string) *site {
 
 // newSiteWith starts one with more in the configuration.
 func newSiteWith(t *testing.T, way attachment, more string, frontOptions ...string) *site {
+	t.Helper()
+	s := newUnattachedSite(t, more, frontOptions...)
+	s.attach(t, way)
+	return s
+}
+
+// newUnattachedSite starts one that is not attached yet.
+func newUnattachedSite(t *testing.T, more string, frontOptions ...string) *site {
 	t.Helper()
 	realhost.Need(t, "postfix")
 	s := &site{hosts: make(map[string]*realhost.Host)}
@@ -70,7 +79,7 @@ hosts = ["mail1", "mail2", "mail3"]
 	}
 	s.daemon, s.events = startDaemon(t, text)
 	s.front = realhost.Postfix(t, realhost.PostfixConfig{SMTP: []realhost.SMTPService{{Options: frontOptions}}})
-	s.attach(t, way)
+	s.text = text
 	return s
 }
 
@@ -81,12 +90,10 @@ func (s *site) attach(t *testing.T, way attachment) {
 	for face, list := range map[string]*[]config.Listener{"policy": &cfg.Listen.Policy, "milter": &cfg.Listen.Milter, "socketmap": &cfg.Listen.Socketmap} {
 		*list = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf(face)}}
 	}
-	lines, err := postfixLines(&cfg, way)
+	lines, err := postfixLines(t.Context(), s.front.Dir()+"/etc", &cfg, way)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The service on port 25 has another name here.
-	lines = strings.ReplaceAll(lines, "smtp/inet", s.front.Addr()+"/inet")
 	s.front.Run(t, "sh", "-ec", lines)
 }
 
