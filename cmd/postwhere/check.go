@@ -64,6 +64,21 @@ func (k *checkup) run(ctx context.Context) error {
 		return err
 	}
 	k.ok("configuration", "%s, %d domain(s)", k.file, len(k.cfg.Domain))
+	if err := k.allHosts(ctx); err != nil {
+		return err
+	}
+	k.shared(ctx)
+	k.readPostfix(ctx)
+	k.daemon(ctx)
+	k.postfix(ctx)
+	if k.failed {
+		return exit{status: exitProblem}
+	}
+	return nil
+}
+
+// allHosts asks the hosts of all domains.
+func (k *checkup) allHosts(ctx context.Context) error {
 	memory, err := cache.New(k.cfg.MemoryOptions())
 	if err != nil {
 		return exit{exitConfig, err}
@@ -80,13 +95,6 @@ func (k *checkup) run(ctx context.Context) error {
 			}
 		}
 		k.hosts(ctx, d)
-	}
-	k.shared(ctx)
-	k.readPostfix(ctx)
-	k.daemon(ctx)
-	k.postfix(ctx)
-	if k.failed {
-		return exit{status: exitProblem}
 	}
 	return nil
 }

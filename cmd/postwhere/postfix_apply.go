@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-
-	"golang.org/x/term"
 
 	"postwhere/cmd/postwhere/postfix"
 )
@@ -121,12 +117,13 @@ func (r *postfixRun) settle(ctx context.Context, change *postfix.Change, dir str
 		return err
 	}
 	_, _ = fmt.Fprint(r.out, text)
+	ask, canAsk := newAsker(r.streams)
 	switch {
 	case r.yes:
-	case !isTerminal(r.in):
+	case !canAsk:
 		complain(r.err, "nothing was changed: say --yes to do it, or answer at a terminal")
 		return exit{status: exitProblem}
-	case !confirmed(r.streams, "Change "+dir+" so?"):
+	case !ask.yes("Change " + dir + " so?"):
 		complain(r.err, "nothing was changed")
 		return exit{status: exitProblem}
 	}
@@ -145,17 +142,4 @@ func (r *postfixRun) settle(ctx context.Context, change *postfix.Change, dir str
 	}
 	_, err = fmt.Fprintln(r.out, done+".")
 	return err
-}
-
-// isTerminal tells whether somebody can be asked.
-func isTerminal(in any) bool {
-	f, ok := in.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// confirmed asks a question and tells whether the answer is yes.
-func confirmed(std streams, question string) bool {
-	_, _ = fmt.Fprint(std.out, question+" [y/N] ")
-	answer, _ := bufio.NewReader(std.in).ReadString('\n')
-	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer)))
 }
