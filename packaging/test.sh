@@ -20,9 +20,11 @@ fish                                fish
 man                                 man-db groff-base
 mandoc                              mandoc
 miltertest                          miltertest
+ip                                  iproute2
 mount                               mount
 postfix                             postfix
 redis-server                        redis-server
+script                              bsdutils
 swaks                               swaks
 zsh                                 zsh
 '
