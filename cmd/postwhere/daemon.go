@@ -35,6 +35,8 @@ type daemon struct {
 	cutOff  context.CancelFunc // ends ctx, and what is leaving with it
 	drained drainedHosts
 
+	inherited inherited // the sockets that systemd has handed over
+
 	sharedBy shared.Config // what tiers are made by
 
 	mu     sync.RWMutex
@@ -194,6 +196,7 @@ func (d *daemon) shutdown(ctx context.Context) error {
 		d.tiers.link.Load().Close() // before the file is: its last note is how far that was
 	}
 	d.forgo()
+	d.inherited.close()
 	d.cutOff()
 	return errors.Join(failed...)
 }

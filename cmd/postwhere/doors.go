@@ -74,7 +74,7 @@ func (d *daemon) openDoors(cfg *config.Config) (opened []*door, err error) {
 		if other := d.servedAs(key.listen); other != "" {
 			return opened, fmt.Errorf("%s: this daemon serves %s there: to change that it must be started anew", key, other)
 		}
-		l, err := listen(key.listen)
+		l, err := d.listen(key)
 		if err != nil {
 			return opened, fmt.Errorf("%s: %w", key, err)
 		}
@@ -86,6 +86,20 @@ func (d *daemon) openDoors(cfg *config.Config) (opened []*door, err error) {
 		opened = append(opened, o)
 	}
 	return opened, nil
+}
+
+// listen returns the listener of a door: the one that systemd has handed over for it,
+// else one of our own.
+func (d *daemon) listen(key doorKey) (net.Listener, error) {
+	l, err := d.inherited.listener(key.face, key.listen)
+	if l != nil || err != nil {
+		return l, err
+	}
+	l, err = listen(key.listen)
+	if name := d.inherited.otherName(key.listen); err != nil && name != "" {
+		return nil, fmt.Errorf("systemd listens there for %q: let its socket unit say FileDescriptorName=%s", name, key.face)
+	}
+	return l, err
 }
 
 // servedAs returns what is served at an address now, "" if nothing is.
@@ -154,6 +168,9 @@ func (d *daemon) switchDoors(cfg *config.Config, opened []*door) {
 				_ = old.shutdown(ctx)
 			})
 		}
+	}
+	for _, s := range d.inherited.unclaimed(doorKeys(cfg.Listen)) {
+		d.log.Warn(s.warning(), "name", s.name, "on", s.addr.String())
 	}
 	for _, o := range opened {
 		d.doors[o.key] = o

@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/spf13/cobra"
 
 	"postwhere/cmd/postwhere/config"
@@ -38,32 +39,42 @@ func (c *common) serve(ctx context.Context) error {
 		return err
 	}
 	d := newDaemon(newMaillog(c.err))
+	if d.inherited, err = inherit(activation.Files(true)); err != nil {
+		d.log.Warn("systemd has handed over what cannot be listened on", "why", err.Error())
+	}
 	if err := d.adopt(cfg); err != nil {
 		return exit{exitConfig, err}
 	}
 	d.log.Info("started", "version", programVersion(), "configuration", c.file, "domains", len(cfg.Domain))
+	m := manager{d.log}
+	m.ready(statusOf(len(cfg.Domain)))
+	defer m.watch(d)()
 	for {
 		select {
 		case <-hangup:
-			d.reload(c.file)
+			m.reloading()
+			m.ready(d.reload(c.file))
 		case <-ctx.Done():
 			stop() // a second signal ends the program at once
+			m.stopping()
 			return d.end()
 		}
 	}
 }
 
-// reload takes over a changed configuration. A bad one changes nothing.
-func (d *daemon) reload(file string) {
+// reload takes over a changed configuration. A bad one changes nothing. It returns
+// how the daemon is then.
+func (d *daemon) reload(file string) (status string) {
 	cfg, err := config.Load(file)
 	if err == nil {
 		err = d.adopt(cfg)
 	}
 	if err != nil {
 		d.log.Error("reload failed, everything stays as it was", "why", err.Error())
-		return
+		return statusFailed(err)
 	}
 	d.log.Info("reloaded", "configuration", file, "domains", len(cfg.Domain))
+	return statusOf(len(cfg.Domain))
 }
 
 // end drains the daemon.

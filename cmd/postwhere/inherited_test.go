@@ -1,0 +1,167 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"postwhere/cmd/postwhere/config"
+)
+
+// handedOver listens at an address as systemd does, and returns what the daemon gets.
+func handedOver(t *testing.T, name, network, address string) (file *os.File, at string) {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	f, err := l.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return renamed(t, f, name), l.Addr().String()
+}
+
+// renamed returns a copy of a file that has the name of a socket unit.
+func renamed(t *testing.T, f *os.File, name string) *os.File {
+	t.Helper()
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), name)
+}
+
+func TestInheritedSocketIsFoundByNameAndAddress(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	policy, at := handedOver(t, "policy", "tcp", "127.0.0.1:0")
+	milter, _ := handedOver(t, "milter", "unix", path)
+	in, err := inherit([]*os.File{policy, milter})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.close()
+	_, port, _ := net.SplitHostPort(at)
+	for _, tt := range []struct {
+		name string
+		at   config.Listener
+		want bool
+	}{
+		{"policy", config.Listener{Network: "tcp", Address: at}, true},
+		{"policy", config.Listener{Network: "tcp", Address: "localhost:" + port}, true},
+		{"policy", config.Listener{Network: "tcp", Address: "[::ffff:127.0.0.1]:" + port}, true},
+		{"milter", config.Listener{Network: "unix", Address: path}, true},
+		{"milter", config.Listener{Network: "tcp", Address: at}, false},
+		{"policy", config.Listener{Network: "unix", Address: path}, false},
+		{"policy", config.Listener{Network: "tcp", Address: "127.0.0.2:" + port}, false},
+		{"policy", config.Listener{Network: "tcp", Address: "127.0.0.1:1"}, false},
+		{"policy", config.Listener{Network: "tcp", Address: "nowhere.invalid:" + port}, false},
+		{"milter", config.Listener{Network: "unix", Address: path + "/s"}, false},
+		{"control", config.Listener{Network: "unix", Address: path}, false},
+	} {
+		for range 2 { // it can be had again and again
+			l, err := in.listener(tt.name, tt.at)
+			if err != nil || (l != nil) != tt.want {
+				t.Errorf("%s %s: got %v, %v", tt.name, tt.at, l, err)
+			}
+			if l != nil {
+				_ = l.Close()
+			}
+		}
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("systemd's socket is gone with a listener: %v", err)
+	}
+}
+
+func TestWhatIsNoListenerIsNotInherited(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	defer r.Close()
+	in, err := inherit([]*os.File{renamed(t, r, "policy")})
+	if err == nil || err.Error() != "policy: not a stream socket that listens" || len(in.sockets) > 0 {
+		t.Errorf("got %d, %v", len(in.sockets), err)
+	}
+}
+
+// adoptsInherited is a daemon that has been handed over sockets, and runs by text.
+func adoptsInherited(t *testing.T, text string, files ...*os.File) (*daemon, *recorder) {
+	t.Helper()
+	r := &recorder{}
+	d := newDaemon(newMaillog(r))
+	in, err := inherit(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.inherited = in
+	t.Cleanup(func() { _ = d.shutdown(t.Context()) })
+	reloads(t, d, text)
+	return d, r
+}
+
+// listenText is a configuration with these lines in [listen].
+func listenText(mail1 *oddHost, lines string) string {
+	return "[listen]\nmilter = []\nsocketmap = []\ncontrol = []\n" + lines +
+		"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = \"" + mail1.address + "\"\n"
+}
+
+func TestReloadLetsGoOfAnInheritedSocketAndTakesItBack(t *testing.T) {
+	mail1 := startOddHost(t, having("anna@example.com"))
+	file, at := handedOver(t, "policy", "tcp", "127.0.0.1:0")
+	with, without := listenText(mail1, `policy = ["inet:`+at+`"]`), listenText(mail1, `policy = ["inet:127.0.0.1:0"]`)
+	d, r := adoptsInherited(t, with, file)
+	for range 2 {
+		if got := <-askPolicy(t, d); got != "action=DUNNO" {
+			t.Errorf("told %s", got)
+		}
+		reloads(t, d, without)
+		if d.addressOf("policy") == at {
+			t.Error("still listening there")
+		}
+		reloads(t, d, with)
+		if d.addressOf("policy") != at {
+			t.Errorf("listening on %s", d.addressOf("policy"))
+		}
+	}
+	if n := r.count(`systemd listens here and [listen] does not, so nobody answers: let policy name it, or disable the socket unit" name=policy on=` + at); n != 2 {
+		t.Errorf("warned %d times", n)
+	}
+}
+
+func TestSocketOfAnUnknownNameIsTold(t *testing.T) {
+	mail1 := startOddHost(t, having("anna@example.com"))
+	file, _ := handedOver(t, "postwhere.socket", "tcp", "127.0.0.1:0")
+	_, r := adoptsInherited(t, listenText(mail1, `policy = ["inet:127.0.0.1:0"]`), file)
+	if !r.logged("FileDescriptorName= is one of policy, milter, socketmap, control, provisioning, tcp_table") {
+		t.Error("not told")
+	}
+}
+
+// The address is taken, and by whom is clear.
+func TestSocketOfAnotherNameIsNoListener(t *testing.T) {
+	mail1 := startOddHost(t, having("anna@example.com"))
+	file, at := handedOver(t, "milter", "tcp", "127.0.0.1:0")
+	d := newDaemon(newMaillog(testWriter{t}))
+	in, err := inherit([]*os.File{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.inherited = in
+	defer in.close()
+	err = d.adopt(parse(t, listenText(mail1, `policy = ["inet:`+at+`"]`)))
+	if err == nil || !strings.HasSuffix(err.Error(), `systemd listens there for "milter": let its socket unit say FileDescriptorName=policy`) {
+		t.Errorf("got %v", err)
+	}
+}
