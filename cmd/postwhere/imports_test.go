@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"cmd/postwhere/demo":       {},
 	"cmd/postwhere/postfix":    {},
 	"packaging/realhost":       {},
+	"packaging/machine":        {"packaging/realhost"},
 	"cmd/postwhere":            nil, // all of it
 	"policy/server/servertest": {"policy/server", "policy"},
 }
