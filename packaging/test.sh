@@ -12,11 +12,16 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 # What has to be there: a program or a file, and the Debian packages with it.
 # Go's race detector needs the compiler, its downloads the certificates.
 needed='
+adduser                             adduser
+apparmor_parser                     apparmor
 gcc                                 gcc libc6-dev
 /etc/bash_completion                bash-completion
 /etc/ssl/certs/ca-certificates.crt  ca-certificates
 /usr/lib/dovecot/lmtp               dovecot-lmtpd
 fish                                fish
+git                                 git
+ip                                  iproute2
+lintian                             lintian
 man                                 man-db groff-base
 mandoc                              mandoc
 miltertest                          miltertest
@@ -24,8 +29,12 @@ ip                                  iproute2
 mount                               mount
 postfix                             postfix
 redis-server                        redis-server
+rpm                                 rpm
+rpmlint                             rpmlint
 script                              bsdutils
+shellcheck                          shellcheck
 swaks                               swaks
+systemd-analyze                     systemd
 zsh                                 zsh
 '
 # Mail servers that Debian lets nobody install beside postfix. They are unpacked
@@ -89,8 +98,8 @@ install_missing() {
 		if [[ " ${missing[*]} " == *' postfix '* ]] && command -v debconf-set-selections >/dev/null; then
 			echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 		fi
-		for service in dovecot redis-server; do
-			command -v "$service" >/dev/null || services+=("$service")
+		for service in apparmor dovecot redis-server; do
+			[[ -e /etc/init.d/$service ]] || services+=("$service")
 		done
 		export DEBIAN_FRONTEND=noninteractive
 		# --no-remove, for one mail server's package throws out another's.
@@ -98,9 +107,9 @@ install_missing() {
 			cat "$scratch/apt"
 			fail "could not install ${missing[*]} by apt-get; please do."
 		fi
-		# Nor does a Dovecot or a Redis that was not here before.
+		# Nor does what was not here before.
 		for service in "${services[@]}"; do
-			if command -v "$service" >/dev/null; then
+			if [[ -e /etc/init.d/$service ]]; then
 				update-rc.d "$service" disable
 			fi
 		done
