@@ -139,30 +139,28 @@ func (h *health) wait(ctx context.Context) bool {
 	}
 }
 
-// changed is called with the breaker's lock held.
+// changed is called with the breaker's lock held, for which every look-up waits: the log
+// is told elsewhere, since who reads it may be slow.
 func (h *health) changed(_ string, from, to gobreaker.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case to == gobreaker.StateClosed:
 		h.silent.Store(0)
-		o := h.outage.Swap(nil)
+		h.outage.Store(nil)
 		close(h.back)
 		h.back = nil
-		h.log.Info("shared memory is back", "away_for", time.Since(o.since).Round(time.Millisecond).String())
 	case from == gobreaker.StateClosed:
-		o := &outage{since: time.Now(), why: *h.why.Load()}
-		h.outage.Store(o)
+		h.outage.Store(&outage{since: time.Now(), why: *h.why.Load()})
 		h.back = make(chan struct{})
 		select {
 		case h.gone <- struct{}{}:
 		default:
 		}
-		h.log.Warn("shared memory is away: this front end goes on alone, and tries again", "why", o.why.Error())
 	}
 }
 
-// keepTrying tries the server whenever it is away, until it is back.
+// keepTrying tries the server whenever it is away, until it is back, and tells the log.
 func (h *health) keepTrying() {
 	pace := backoff.NewExponentialBackOff()
 	pace.InitialInterval, pace.MaxInterval = firstTry, lastTry
@@ -173,10 +171,15 @@ func (h *health) keepTrying() {
 		case <-h.ctx.Done():
 			return
 		}
+		first := h.outage.Load()
+		if first == nil {
+			continue // it is back already
+		}
+		h.log.Warn("shared memory is away: this front end goes on alone, and tries again", "why", first.why.Error())
 		if time.Since(back) > steady {
 			pace.Reset()
 		}
-		for o := h.outage.Load(); o != nil; o = h.outage.Load() {
+		for o := first; o != nil; o = h.outage.Load() {
 			timer := time.NewTimer(pace.NextBackOff())
 			select {
 			case <-timer.C:
@@ -190,6 +193,7 @@ func (h *health) keepTrying() {
 			}
 		}
 		back = time.Now()
+		h.log.Info("shared memory is back", "away_for", back.Sub(first.since).Round(time.Millisecond).String())
 	}
 }
 
