@@ -16,7 +16,7 @@ func (c *Cache) Adopt(e Entry) {
 	}
 	var room [keyRoom]byte
 	k := c.namedKey(e.Name, room[:0])
-	o, ok := c.newOwner(k, c.trusted(e, now), now)
+	o, ok := c.newOwner(k, c.trusted(e.Domain, e.Owner, now), now)
 	if !ok {
 		return
 	}

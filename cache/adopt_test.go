@@ -74,7 +74,7 @@ func TestAdoptKnowsNothingBetter(t *testing.T) {
 		}
 		at := time.Now()
 		time.Sleep(time.Second)
-		c.Distrust("mail9")
+		c.Distrust("mail9", time.Now())
 		c.Adopt(adopted("fritz", "mail9", at))
 		if m := ownerOf(c, "fritz"); m.Owner.Host != "mail9" || !m.Stale {
 			t.Errorf("of a host that is another now: %+v", m)

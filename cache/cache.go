@@ -38,7 +38,7 @@ type Cache struct {
 	watched atomic.Pointer[Changes]
 	purges  purges
 
-	distrusted sync.Map // since when, by host; see Distrust
+	distrusted distrusted
 }
 
 var _ policy.Memory = (*Cache)(nil)
@@ -183,7 +183,7 @@ func (c *Cache) Own(a policy.Address, yes policy.Answer) {
 	}
 	var room [keyRoom]byte
 	folded, spelled := c.keys(a, room[:0])
-	o, ok := c.newOwner(folded, yes, now)
+	o, ok := c.newOwner(folded, c.trusted(a.Domain(), yes, now), now)
 	s := c.shard(folded)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,7 @@ func TestOwnersOfADistrustedHostAreAskedAgain(t *testing.T) {
 		time.Sleep(time.Minute)
 		c.Postpone(anna)
 		w.Take()
-		c.Distrust("mail1")
+		c.Distrust("mail1", time.Now())
 		if _, lost := w.Take(); !lost {
 			t.Error("a watcher hears nothing of it")
 		}
@@ -42,5 +42,59 @@ func TestOwnersOfADistrustedHostAreAskedAgain(t *testing.T) {
 		// None of them lives the longer for it.
 		time.Sleep(DefaultExpire - DefaultRefresh)
 		wantOwner(t, c, carla, "")
+	})
+}
+
+// A yes of the old machine's that comes in afterwards is one to be asked again, too.
+func TestLateYesOfADistrustedHostIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, nil)
+		anna, late := address(t, "anna@a.example"), yes("mail1")
+		time.Sleep(time.Second)
+		c.Distrust("mail1", time.Now())
+		if c.Own(anna, late); !c.Recall(anna).Stale || !c.Distrusts(late) {
+			t.Error("the old machine is believed")
+		}
+		if c.Own(anna, yes("mail1")); c.Recall(anna).Stale || c.Distrusts(yes("mail1")) {
+			t.Error("the new machine is not believed")
+		}
+	})
+}
+
+// What is distrusted is so over a restart, and no more than that.
+func TestDistrustOutlivesARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, nil)
+		anna, bert := address(t, "anna@a.example"), address(t, "bert@a.example")
+		early := Entry{Name{"anna", "a.example"}, yes("mail1")}
+		early.Owner.At = early.Owner.At.Round(0)
+		time.Sleep(time.Minute)
+		c.Distrust("mail1", time.Now())
+		time.Sleep(time.Minute)
+		c.Own(bert, yes("mail1"))
+		kept := c.Distrusted()
+
+		c = newCache(t, nil)
+		c.Own(bert, yes("mail1"))
+		for host, since := range kept {
+			c.Distrust(host, since)
+		}
+		c.Restore(early)
+		if !c.Recall(anna).Stale || c.Recall(bert).Stale {
+			t.Errorf("anna: %+v, bert: %+v", c.Recall(anna), c.Recall(bert))
+		}
+		early.Owner.At = early.Owner.At.Add(time.Second)
+		c.Adopt(early) // what another front end has of her is as old
+		if !c.Recall(anna).Stale {
+			t.Error("the other front end's is believed")
+		}
+		c.Distrust("mail1", time.Now().Add(time.Hour)) // the clock was set back
+		if c.Own(bert, yes("mail1")); c.Recall(bert).Stale {
+			t.Error("the host is never believed again")
+		}
+		time.Sleep(DefaultExpire)
+		if left := c.Distrusted(); len(left) != 0 {
+			t.Errorf("kept for too long: %v", left)
+		}
 	})
 }

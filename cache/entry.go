@@ -101,7 +101,7 @@ func (c *Cache) Restore(e Entry) (pushedOut bool) {
 	}
 	var room [keyRoom]byte
 	k := c.namedKey(e.Name, room[:0])
-	o, ok := c.newOwner(k, c.trusted(e, now), now)
+	o, ok := c.newOwner(k, c.trusted(e.Domain, e.Owner, now), now)
 	if !ok {
 		return false
 	}

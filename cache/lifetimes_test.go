@@ -124,7 +124,7 @@ func TestDomainsOwnerOfATimeToComeOrOfADistrustedHostIsStale(t *testing.T) {
 			t.Errorf("of a time to come: %+v", m)
 		}
 		c.Own(a, yes("mail1"))
-		c.Distrust("mail1")
+		c.Distrust("mail1", time.Now())
 		if m := c.Recall(a); !m.Stale || m.Owner.Host != "mail1" {
 			t.Errorf("of a distrusted host: %+v", m)
 		}

@@ -40,6 +40,17 @@ func (c *Cache) limitsOf(opt Options) *limits {
 	return l
 }
 
+// longestExpire returns how long an owner lives at most.
+func (l *limits) longestExpire() time.Duration {
+	longest := l.Expire
+	for _, own := range l.domains {
+		if own != nil {
+			longest = max(longest, own.Expire)
+		}
+	}
+	return longest
+}
+
 // lifetimes returns those of what is remembered about a domain's addresses.
 func (c *Cache) lifetimes(domain string) *Lifetimes {
 	id, _ := c.names.id(domain) // 0, the domain "", if it has none

@@ -76,7 +76,7 @@ func (d *daemon) distrust(old, now *world) {
 	for name, settings := range before {
 		if h, err := now.cfg.HostOf(name); err == nil && now.settingsOf(h) != settings {
 			d.log.Info("host is configured otherwise: its owners are asked again", "host", name)
-			d.memory.Distrust(name)
+			d.memory.Distrust(name, time.Now())
 		}
 	}
 }

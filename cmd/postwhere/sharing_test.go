@@ -104,7 +104,7 @@ func TestDoubtOfOneFrontEndIsOneOfAll(t *testing.T) {
 	all[0].waitTold(t)
 	all[1].waits(t, "anna@example.com", policy.Deliver, "mail1")
 	gone.Store(true)
-	all[0].memory.Distrust("mail1") // she is asked again
+	all[0].memory.Distrust("mail1", time.Now()) // she is asked again
 	all[0].waits(t, "anna@example.com", policy.Defer, "")
 	all[1].waits(t, "anna@example.com", policy.Defer, "") // who has known her
 	all[2].wants(t, "anna@example.com", policy.Defer, "", policy.SourceSearch)
