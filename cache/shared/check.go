@@ -21,14 +21,14 @@ func Check(ctx context.Context, s Server) (took time.Duration, err error) {
 		return 0, err
 	}
 	begun := time.Now()
-	if _, err := l.get(ctx, l.key(cache.Name{})); err != nil {
+	if _, err := l.fetch(ctx, []question{{key: l.key(cache.Name{})}}); err != nil {
 		return 0, err
 	}
 	took = time.Since(begun)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	keys := []string{l.purgeStream(), l.denialStream(), s.Prefix + "check"}
-	args := []any{ahead, version, time.Second.Milliseconds(), streamLength, 0, time.Second.Milliseconds(), version, ""}
+	args := []any{ahead, version, time.Second.Milliseconds(), streamLength, 0, time.Second.Milliseconds(), "{}", ""}
 	if err := storeScript.Run(ctx, l.patient, keys, args...).Err(); err != nil {
 		return took, fmt.Errorf("takes nothing: %w", err)
 	}

@@ -3,8 +3,6 @@ package shared
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,34 +31,30 @@ func (l *Link) Consult(ctx context.Context, a policy.Address, accept func(yes po
 		return time.Time{} // what is to be purged may be there yet
 	}
 	n := nameOf(a)
-	text, err := l.health.ask(func() (string, error) { return l.get(ctx, l.key(n)) })
-	r, ok := parseRecord(text)
-	switch {
-	case err != nil || !ok:
+	t, err := l.get(ctx, l.key(n))
+	r, ok := parseRecord(t.text)
+	if err != nil || !ok {
 		return time.Time{}
+	}
+	first, last := t.read.here(r.at)
+	r.owner.At = first.Round(0)
+	switch {
 	case r.gone:
-		return r.at
+		return last
+	case r.endpoint != l.endpoint(r.owner.Host):
+		return last // it was a mailbox of another machine's by that name, and may have moved
 	case r.owner.At.After(l.pending.deniedAt(n)) && accept(r.owner):
 		l.cfg.Cache.Adopt(cache.Entry{Name: n, Owner: r.owner})
 	}
 	return time.Time{}
 }
 
-// get returns what is stored under a key, "" if nothing is, within what a look-up
-// waits.
-func (l *Link) get(ctx context.Context, key string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	text, err := l.quick.Get(ctx, key).Result()
-	switch {
-	case err == nil, errors.Is(err, redis.Nil):
-		return text, nil
-	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, context.DeadlineExceeded):
-		return "", errBusy // there was no connection in time; of a silent one the error is another
-	case isReply(err) && strings.HasPrefix(err.Error(), "WRONGTYPE"):
-		return "", nil // somebody else's, under a name of ours
+// endpoint returns how a host is reached here.
+func (l *Link) endpoint(host string) string {
+	if l.cfg.Endpoint == nil {
+		return ""
 	}
-	return "", err
+	return l.cfg.Endpoint(host)
 }
 
 // isReply tells whether an error is the server's own word.
@@ -76,9 +70,9 @@ func (l *Link) try(ctx context.Context) error {
 	}
 	var err error
 	for range tries { // the first opens a connection
-		if _, err = l.get(ctx, l.key(cache.Name{})); err == nil {
+		if _, err = l.fetch(ctx, []question{{key: l.key(cache.Name{})}}); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("no answer within %v: %w", maxWait, err)
+	return err
 }

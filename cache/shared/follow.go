@@ -129,6 +129,10 @@ func (l *Link) readOn() error {
 	if err != nil {
 		return err
 	}
+	read, err := l.clock()
+	if err != nil {
+		return err
+	}
 	for _, s := range streams {
 		for _, e := range s.Messages {
 			switch s.Stream {
@@ -136,7 +140,7 @@ func (l *Link) readOn() error {
 				l.hearPurge(e.Values)
 				p.Purges = e.ID
 			case l.denialStream():
-				l.hearDenial(e.Values)
+				l.hearDenial(e.Values, read)
 				p.Denials = e.ID
 			}
 		}
@@ -161,14 +165,17 @@ func (l *Link) hearPurge(entry map[string]any) {
 }
 
 // hearDenial forgets an owner who has denied a mailbox to another front end.
-func (l *Link) hearDenial(entry map[string]any) {
+func (l *Link) hearDenial(entry map[string]any, read reading) {
 	word := func(name string) string { return fmt.Sprint(entry[name]) }
 	n, ok := parseName(word("address"))
 	at, err := strconv.ParseInt(word("at"), 10, 64)
 	if !ok || err != nil || word("v") != version {
 		return
 	}
-	since := time.UnixMicro(at)
+	_, since := read.here(time.UnixMicro(at))
+	if now := time.Now(); since.After(now) {
+		since = now
+	}
 	if l.cfg.Denied != nil {
 		l.cfg.Denied(n, since) // first: there is no moment without owner and doubt
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postwhere/cache"
+	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
@@ -57,7 +58,7 @@ func TestFrontEndThatWasAwayForTooLongForgetsAll(t *testing.T) {
 	one.link.Close()
 	pipe := client.Pipeline()
 	for i := range 2 * streamLength {
-		purgeScript.Eval(t.Context(), pipe, []string{"postwhere:purges"}, 60_000, streamLength, version, "another", kindHost, fmt.Sprintf("mail9:%d", i))
+		purgeScript.Eval(t.Context(), pipe, []string{"postwhere:purges"}, streamLength, version, "another", kindHost, fmt.Sprintf("mail9:%d", i))
 	}
 	if _, err := pipe.Exec(t.Context()); err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func TestNothingIsStoredBeforeAPurgeIsHeardOf(t *testing.T) {
 	run := func(position string) int {
 		keys := []string{"postwhere:purges", "postwhere:denied", "postwhere:address:bert@example.com"}
 		n, err := storeScript.Run(t.Context(), client, keys, position, version, 60_000, streamLength,
-			time.Now().UnixMicro(), 60_000, record{at: time.Now(), owner: policy.Answer{Host: "mail1"}}.String(), "").Int()
+			time.Now().UnixMicro(), 60_000, record{owner: policy.Answer{Host: "mail1"}}.object(), "").Int()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,8 +126,42 @@ func TestPurgeOfAnotherVersionIsOfAll(t *testing.T) {
 	f := join(t, at)
 	f.learns(t, "anna@example.com", "mail1")
 	f.told(t)
-	if err := purgeScript.Run(t.Context(), client, []string{"postwhere:purges"}, 60_000, 10, "2", "another", kindHost, "mail9").Err(); err != nil {
+	if err := purgeScript.Run(t.Context(), client, []string{"postwhere:purges"}, 10, "2", "another", kindHost, "mail9").Err(); err != nil {
 		t.Fatal(err)
 	}
 	f.forgets(t, "anna@example.com")
+}
+
+// A server that is full drops owners, but no purge: who was away is to learn of it.
+func TestFullServerDropsNoPurge(t *testing.T) {
+	t.Parallel()
+	_, at, client := redisAt(t, "maxmemory-policy volatile-lru")
+	one, two := join(t, at), join(t, at)
+	one.learns(t, "anna@example.com", "mail1")
+	one.learns(t, "bert@example.com", "mail1")
+	one.told(t)
+	two.finds(t, "anna@example.com", "mail1")
+	if err := one.link.Purge(t.Context(), cache.Purge{Host: "mail9"}); err != nil {
+		t.Fatal(err)
+	}
+	heardAll(t, client, two)
+	two.link.Close()
+	position := two.link.Position()
+	if err := one.link.Purge(t.Context(), cache.Purge{Name: cache.Name{Local: "anna", Domain: "example.com"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if !realhost.Eventually(func() bool {
+		_ = client.Set(t.Context(), "more", "1", 0).Err() // has room made for it
+		return client.Exists(t.Context(), "postwhere:address:bert@example.com").Val() == 0
+	}) {
+		t.Fatal("no owner is dropped")
+	}
+	two = join(t, at, func(c *Config) {
+		c.Position = position
+		c.Cache.Own(policy.AddressOf("anna", "example.com"), policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now()})
+	})
+	two.forgets(t, "anna@example.com")
 }

@@ -20,7 +20,7 @@ const (
 	// steady is how long it must be there before it is tried that soon again: one
 	// that comes and goes is left alone for longer each time.
 	steady = time.Minute
-	// The server is away if maxFailures look-ups in a row were in vain, and that for
+	// The server is away if maxFailures batches of look-ups in a row were in vain, and that for
 	// maxSilence. Those that are under way at one moment all are if the server forks, or
 	// this machine is busy.
 	maxFailures = 3
@@ -33,7 +33,7 @@ var errBusy = errors.New("all connections are in use")
 // health is the breaker of the server. While it is open nobody asks the server, but
 // for one who tries it in the background. It may be used concurrently; close ends it.
 type health struct {
-	breaker *gobreaker.CircuitBreaker[string]
+	breaker *gobreaker.CircuitBreaker[struct{}]
 	outage  atomic.Pointer[outage]
 	certain atomic.Bool  // the failure that is reported needs no second
 	silent  atomic.Int64 // since when look-ups are in vain, as nanoseconds since born; 0: they are not
@@ -61,7 +61,7 @@ type outage struct {
 func newHealth(log *slog.Logger, try func(context.Context) error) *health {
 	h := &health{log: log, try: try, born: time.Now(), gone: make(chan struct{}, 1)}
 	h.ctx, h.stop = context.WithCancel(context.Background())
-	h.breaker = gobreaker.NewCircuitBreaker[string](gobreaker.Settings{
+	h.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout: firstTry / 4, // half open when the background tries
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return h.certain.Swap(false) || c.ConsecutiveFailures >= maxFailures && h.silence() >= maxSilence
@@ -73,13 +73,13 @@ func newHealth(log *slog.Logger, try func(context.Context) error) *health {
 	return h
 }
 
-// ask returns what a question to the server returns, unless it is known to be away.
-func (h *health) ask(question func() (string, error)) (string, error) {
+// ask returns what a question to the server does, unless it is known to be away.
+func (h *health) ask(question func() error) error {
 	if h.outage.Load() != nil {
-		return "", errAway
+		return errAway
 	}
-	return h.breaker.Execute(func() (string, error) {
-		text, err := question()
+	_, err := h.breaker.Execute(func() (struct{}, error) {
+		err := question()
 		switch {
 		case err == nil:
 			h.silent.Store(0)
@@ -87,8 +87,9 @@ func (h *health) ask(question func() (string, error)) (string, error) {
 			h.silent.CompareAndSwap(0, int64(time.Since(h.born)))
 			h.why.Store(&err)
 		}
-		return text, err
+		return struct{}{}, err
 	})
+	return err
 }
 
 // isNothing tells whether an error says nothing about the server.
@@ -108,9 +109,9 @@ func (h *health) fail(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	_, _ = h.ask(func() (string, error) {
+	_ = h.ask(func() error {
 		h.certain.Store(true)
-		return "", err
+		return err
 	})
 }
 
@@ -187,7 +188,7 @@ func (h *health) keepTrying() {
 				timer.Stop()
 				return
 			}
-			_, err := h.breaker.Execute(func() (string, error) { return "", h.try(h.ctx) })
+			_, err := h.breaker.Execute(func() (struct{}, error) { return struct{}{}, h.try(h.ctx) })
 			if err != nil && h.ctx.Err() == nil {
 				h.outage.CompareAndSwap(o, &outage{o.since, err})
 			}

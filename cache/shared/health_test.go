@@ -25,7 +25,7 @@ func TestStuckLogHoldsUpNoLookUp(t *testing.T) {
 	go func() {
 		defer close(looked)
 		for {
-			if _, err := h.ask(func() (string, error) { return "", gone }); errors.Is(err, errAway) {
+			if err := h.ask(func() error { return gone }); errors.Is(err, errAway) {
 				return
 			}
 		}

@@ -14,12 +14,14 @@ import (
 const version = "1"
 
 // record is what is known of an address: its owner, or that it was denied. As text it
-// is the version, the time in microseconds since 1970 by the wall clock, and an
+// is the version, the time in microseconds since 1970 by the server's clock, and an
 // object, with blanks between: the first two are what a script compares.
 type record struct {
-	at    time.Time // when the host was asked
+	at    time.Time // when the host was asked, by the server's clock
 	owner policy.Answer
 	gone  bool // its owner has denied it
+	// endpoint is how the owner is reached; see Config.
+	endpoint string
 }
 
 // object is the last part of a record. Host is empty where the address was denied.
@@ -30,6 +32,7 @@ type object struct {
 	Enhanced string `json:"enhanced,omitempty"`
 	Method   string `json:"method,omitempty"`
 	Took     int64  `json:"took_ms,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
 }
 
 // maxRecord is longer than any record that we write.
@@ -37,15 +40,20 @@ const maxRecord = 4096
 
 // String returns the record as it is stored.
 func (r record) String() string {
+	return version + " " + strconv.FormatInt(r.at.UnixMicro(), 10) + " " + r.object()
+}
+
+// object returns the last part of it.
+func (r record) object() string {
 	var o object
 	if a := r.owner; !r.gone {
-		o = object{a.Host, a.Weak, a.Reply.Code, a.Reply.Enhanced, a.Method, a.Took.Milliseconds()}
+		o = object{a.Host, a.Weak, a.Reply.Code, a.Reply.Enhanced, a.Method, a.Took.Milliseconds(), r.endpoint}
 	}
 	text, err := json.Marshal(o)
 	if err != nil { // there is nothing in it that could not be said
 		return ""
 	}
-	return version + " " + strconv.FormatInt(r.at.UnixMicro(), 10) + " " + string(text)
+	return string(text)
 }
 
 // parseRecord reads a record; false: it is of another version, or none.
@@ -67,6 +75,7 @@ func parseRecord(text string) (r record, ok bool) {
 		r.gone = true
 		return r, true
 	}
+	r.endpoint = o.Endpoint
 	r.owner = policy.Answer{
 		Host: o.Host, Says: policy.Yes, Weak: o.Weak, Method: o.Method, At: r.at,
 		Reply: policy.Reply{Code: o.Code, Enhanced: o.Enhanced},

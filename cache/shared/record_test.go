@@ -22,7 +22,7 @@ func TestRecordIsReadAsItWasWritten(t *testing.T) {
 		{record{at: at, owner: policy.Answer{
 			Host: `[2001:db8::1]:26 "x"`, Says: policy.Yes, Weak: true, Method: "vrfy", At: at,
 			Reply: policy.Reply{Code: 252, Enhanced: "2.0.0"}, Took: 30 * time.Millisecond,
-		}}, `1 1764000000123456 {"host":"[2001:db8::1]:26 \"x\"","weak":true,"code":252,"enhanced":"2.0.0","method":"vrfy","took_ms":30}`},
+		}, endpoint: "smtp:inet:mail1:25"}, `1 1764000000123456 {"host":"[2001:db8::1]:26 \"x\"","weak":true,"code":252,"enhanced":"2.0.0","method":"vrfy","took_ms":30,"endpoint":"smtp:inet:mail1:25"}`},
 	} {
 		if got := test.record.String(); got != test.text {
 			t.Errorf("got %s, want %s", got, test.text)

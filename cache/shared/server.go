@@ -86,8 +86,8 @@ func (s Server) Check() error {
 	return nil
 }
 
-// maxConnections is how many look-ups are at the server at once, to each some 50 µs.
-const maxConnections = 16
+// maxConnections is more than are used at once.
+const maxConnections = 2 * askers
 
 // options returns how the library is to talk to the server: it waits for an answer
 // no longer than wait, and poolWait for a connection, and tries nothing twice.

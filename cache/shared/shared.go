@@ -51,6 +51,11 @@ type Config struct {
 	Expire time.Duration
 	// Cache is the memory in front of it.
 	Cache *cache.Cache
+	// Endpoint returns how a host is reached, for all front ends in the same way, and
+	// for another machine in another: an owner is believed only where his host is
+	// reached as where he was found. It is called concurrently and must not wait; nil:
+	// all hosts of one name are one machine.
+	Endpoint func(host string) string
 	// Denied, if set, is told of each mailbox that another front end's host has
 	// denied, and since when. It must not wait for anything.
 	Denied func(n cache.Name, since time.Time)
@@ -70,17 +75,21 @@ type Link struct {
 	patient *redis.Client // for the rest
 	health  *health
 	pending *pending
+	// questions are the look-ups that wait.
+	questions chan question
 
-	mu       sync.Mutex
-	position Position
-	read     time.Time     // when it was the last one
-	moved    chan struct{} // closed when position is another
-	full     error         // why the server takes nothing, nil: it does
+	mu          sync.Mutex
+	position    Position
+	read        time.Time // when it was the last one
+	clockRead   reading
+	clockReadAt time.Time     // when the clock was read
+	moved       chan struct{} // closed when position is another
+	full        error         // why the server takes nothing, nil: it does
 
 	ctx  context.Context
 	stop context.CancelFunc
 
-	telling, following sync.WaitGroup
+	telling, following, asking sync.WaitGroup
 }
 
 // How long the server may take.
@@ -90,8 +99,6 @@ const (
 	// poolWait is less: who has waited so long for a connection has not found out
 	// anything about the server.
 	poolWait = 2 * time.Millisecond
-	// idleConnections are opened before a look-up needs them.
-	idleConnections = 4
 	// patience is for what nobody waits for.
 	patience = time.Second
 	// closeWait is how long Close goes on to tell what was learnt.
@@ -103,6 +110,9 @@ const (
 func Start(cfg Config) *Link {
 	l := newLink(cfg)
 	l.health = newHealth(l.log, l.try)
+	for range askers {
+		l.asking.Go(l.ask)
+	}
 	l.following.Go(l.follow)
 	l.telling.Go(l.tell)
 	return l
@@ -110,16 +120,17 @@ func Start(cfg Config) *Link {
 
 // newLink returns a link that does nothing by itself.
 func newLink(cfg Config) *Link {
-	quick := cfg.Server.options(maxWait, poolWait)
-	quick.MinIdleConns = idleConnections
+	quick := cfg.Server.options(lateWait, poolWait)
+	quick.MinIdleConns = askers
 	l := &Link{
 		cfg: cfg, log: cfg.Log.With("server", cfg.Server.String()), id: newID(),
-		quick:    redis.NewClient(quick),
-		patient:  redis.NewClient(cfg.Server.options(patience, patience)),
-		pending:  newPending(),
-		position: cfg.Position.orNow(),
-		read:     time.Now(),
-		moved:    make(chan struct{}),
+		quick:     redis.NewClient(quick),
+		patient:   redis.NewClient(cfg.Server.options(patience, patience)),
+		pending:   newPending(),
+		questions: make(chan question, askers*maxAsked),
+		position:  cfg.Position.orNow(),
+		read:      time.Now(),
+		moved:     make(chan struct{}),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	return l
@@ -142,6 +153,7 @@ func (l *Link) Close() {
 	l.health.close()
 	l.hangUp()
 	l.following.Wait()
+	l.asking.Wait()
 }
 
 // hangUp ends the connections.

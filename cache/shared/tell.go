@@ -161,21 +161,27 @@ func (l *Link) store(b batch) error {
 	l.mu.Lock()
 	position, moved := l.position.Purges, l.moved
 	l.mu.Unlock()
+	read, err := l.clock()
+	if err != nil {
+		return err
+	}
 	keys := []string{l.purgeStream(), l.denialStream()}
 	args := []any{position, version, l.cfg.Expire.Milliseconds(), streamLength}
 	add := func(n cache.Name, r record, life time.Duration, denied string) {
-		if text := r.String(); life > 0 && text != "" && len(text) <= maxRecord {
+		if len(r.String()) <= maxRecord && life > 0 {
 			keys = append(keys, l.key(n))
-			args = append(args, r.at.UnixMicro(), max(life.Milliseconds(), 1), text, denied)
+			args = append(args, r.at.UnixMicro(), max(life.Milliseconds(), 1), r.object(), denied)
 		}
 	}
 	now := time.Now()
 	for n, at := range b.denied {
-		add(n, record{at: at, gone: true}, policy.DoubtTime-now.Sub(at), n.Local+"@"+n.Domain)
+		there := read.there(at, now)
+		add(n, record{at: there, gone: true}, policy.DoubtTime-read.server.Sub(there), n.Local+"@"+n.Domain)
 	}
 	for _, n := range b.owned {
-		if e, ok := l.cfg.Cache.Look(n); ok {
-			add(n, record{at: e.Owner.At, owner: e.Owner}, l.cfg.Cache.Expire(n.Domain)-now.Sub(e.Owner.At), "")
+		if e, endpoint, ok := l.owner(n); ok {
+			there := read.there(e.Owner.At, now)
+			add(n, record{at: there, owner: e.Owner, endpoint: endpoint}, l.cfg.Cache.Expire(n.Domain)-read.server.Sub(there), "")
 		}
 	}
 	if len(keys) == 2 {
@@ -194,6 +200,20 @@ func (l *Link) store(b batch) error {
 	return err
 }
 
+// owner returns an owner that memory knows, and how his host is reached; false: there is
+// none, or he was found when it was another machine.
+func (l *Link) owner(n cache.Name) (e cache.Entry, endpoint string, ok bool) {
+	e, ok = l.cfg.Cache.Look(n)
+	for ok {
+		endpoint = l.endpoint(e.Owner.Host)
+		// The cache distrusts a host before it has another endpoint.
+		if e, ok = l.cfg.Cache.Look(n); ok && l.endpoint(e.Owner.Host) == endpoint {
+			return e, endpoint, !l.cfg.Cache.Distrusts(e.Owner)
+		}
+	}
+	return e, "", false
+}
+
 // tellPurge has a purge take effect on the other front ends, and in the server if it is
 // of an address.
 func (l *Link) tellPurge(p cache.Purge) error {
@@ -204,7 +224,7 @@ func (l *Link) tellPurge(p cache.Purge) error {
 		keys = append(keys, l.key(p.Name))
 	}
 	kind, what := wordsOf(p)
-	return purgeScript.Run(ctx, l.patient, keys, l.cfg.Expire.Milliseconds(), streamLength, version, l.id, kind, what).Err()
+	return purgeScript.Run(ctx, l.patient, keys, streamLength, version, l.id, kind, what).Err()
 }
 
 // removePurged has a purge that the others know of take effect in the server.

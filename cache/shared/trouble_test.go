@@ -18,7 +18,7 @@ import (
 
 // slack is what a busy machine may add to maxWait before a test fails for it; that it
 // is not more on one at peace, the benchmark shows.
-const slack = 250 * time.Millisecond
+const slack = time.Second
 
 // wantAlone wants a front end that knows the server to be away, and asks it nothing.
 func (f *frontEnd) wantAlone(t testing.TB) {
@@ -132,12 +132,13 @@ func TestMoreIsLearntThanIsNoted(t *testing.T) {
 		t.Errorf("%d wait", waiting)
 	}
 	r.Start(t)
-	if !realhost.Eventually(func() bool {
-		keys, err := client.DBSize(t.Context()).Result()
-		return err == nil && keys == n
-	}) {
-		keys, err := client.DBSize(t.Context()).Result()
-		t.Errorf("%d keys, %v, want %d; %+v", keys, err, n, f.link.State())
+	for last, keys := int64(-1), int64(0); keys < n; { // as long as there are more
+		if last = keys; !realhost.Eventually(func() bool {
+			keys, _ = client.DBSize(t.Context()).Result()
+			return keys > last
+		}) {
+			t.Fatalf("%d keys, want %d; %+v", keys, n, f.link.State())
+		}
 	}
 }
 
@@ -267,7 +268,7 @@ func TestNothingElseIsTouched(t *testing.T) {
 	}
 	for _, key := range keys {
 		life, err := client.PTTL(t.Context(), key).Result()
-		if _, is := mine[key]; !is && (!strings.HasPrefix(key, at.Prefix) || life <= 0 || err != nil) {
+		if _, is := mine[key]; !is && (!strings.HasPrefix(key, at.Prefix) || life > 0 == strings.HasSuffix(key, ":purges") || err != nil) {
 			t.Errorf("there is %s, which lives for %v, %v", key, life, err)
 		}
 	}
