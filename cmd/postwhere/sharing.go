@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
+	"postwhere/probe"
 )
 
 // tiers is memory as the worlds have it: the cache of this process, and behind it
@@ -56,12 +60,42 @@ func (d *daemon) share(cfg *config.Config, before past) {
 		if server.Address != "" {
 			link = shared.Start(shared.Config{
 				Server: server, Expire: expire, Cache: d.memory,
-				Denied: d.denied, Position: position, Log: d.log,
+				Endpoint: d.endpointOf, Denied: d.denied, Position: position, Log: d.log,
 			})
 		}
 		d.tiers.link.Store(link)
 		d.leaving.Go(old.Close)
 	}
+}
+
+// endpointOf returns where a host is asked and what counts as its yes, in a few letters:
+// what two front ends have to agree on whose hosts are the same.
+func (d *daemon) endpointOf(name string) string {
+	d.mu.RLock()
+	w := d.world
+	d.mu.RUnlock()
+	return w.endpointOf(name)
+}
+
+// endpointOf is the daemon's.
+func (w *world) endpointOf(name string) string {
+	if known, ok := w.endpoints.Load(name); ok {
+		return known.(string)
+	}
+	h, err := w.cfg.HostOf(name)
+	if err != nil {
+		return ""
+	}
+	at, err := probe.ParseEndpoint(h.Probe)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %v %v", at, h.Method, h.VRFY252))
+	text := hex.EncodeToString(sum[:8])
+	if w.cfg.Host[name] != nil { // others are as many as other front ends can think of
+		w.endpoints.Store(name, text)
+	}
+	return text
 }
 
 // denied has a mailbox in doubt that another front end's host has denied.

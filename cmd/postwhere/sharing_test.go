@@ -170,3 +170,46 @@ func TestNobodyIsRefusedWhateverBecomesOfTheSharedMemory(t *testing.T) {
 		d.waitTold(t)
 	}
 }
+
+// A front end without a file starts with mail1 another machine than what the others have
+// of it: it does not believe them.
+func TestOwnerOfAnotherMachineIsNotAdopted(t *testing.T) {
+	t.Parallel()
+	r := realhost.Redis(t, "")
+	old, now, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having()), startOddHost(t, having("bert@example.com"))
+	one, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), siteText(old, mail2))
+	one[0].wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+	one[0].wants(t, "bert@example.com", policy.Deliver, "mail2", policy.SourceSearch)
+	one[0].waitTold(t)
+	two, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), siteText(now, mail2))
+	if !realhost.Eventually(func() bool { // on a busy machine it may not be answered in time
+		return !two[0].tiers.Consult(t.Context(), policy.AddressOf("anna", "example.com"), func(policy.Answer) bool {
+			t.Error("the old machine is believed")
+			return false
+		}).IsZero()
+	}) {
+		t.Error("she is not known to have been a mailbox")
+	}
+	two[0].waits(t, "bert@example.com", policy.Deliver, "mail2")
+	two[0].wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
+}
+
+// The endpoint is where a host is asked, however that is written; what else it is asked
+// with may differ from front end to front end.
+func TestEndpointIsThatOfTheMachine(t *testing.T) {
+	of := func(table string) string {
+		cfg := parse(t, "[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\n"+table)
+		return (&world{cfg: cfg}).endpointOf("mail1")
+	}
+	same := of("")
+	for _, table := range []string{"probe = \"mail1:25\"", "probe = \"smtp:inet:mail1:25\"", "bind_address = \"127.0.0.1\"", "route = \"virtual:\"", "connections = 3"} {
+		if of(table) != same {
+			t.Errorf("%s: another machine", table)
+		}
+	}
+	for _, table := range []string{"probe = \"mail2:25\"", "probe = \"mail1:26\"", "probe = \"lmtp:inet:mail1:25\"", "method = \"rcpt\"", "vrfy_252 = \"yes\""} {
+		if of(table) == same {
+			t.Errorf("%s: the same machine", table)
+		}
+	}
+}

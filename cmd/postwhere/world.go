@@ -33,6 +33,8 @@ type world struct {
 	newHosts        chan struct{} // by MX, whose addresses are to be looked up
 	drained         *drainedHosts // the daemon's; nil: there is none
 
+	endpoints sync.Map // of the hosts of the configuration; see endpointOf
+
 	mu        sync.Mutex
 	hosts     map[string]*policy.Host // by name; a host of two domains is one
 	addresses map[string]*hostAddresses
