@@ -60,7 +60,7 @@ func yes(host string) policy.Answer {
 func keep(t testing.TB, path string, c *cache.Cache) (*Keeper, *logbook) {
 	t.Helper()
 	log := &logbook{}
-	k := Start(path, c, slog.New(slog.NewTextHandler(log, nil)))
+	k := Start(path, c, slog.New(slog.NewTextHandler(log, nil)), nil)
 	t.Cleanup(k.Close)
 	k.Wait(patience)
 	return k, log

@@ -34,6 +34,7 @@ type Keeper struct {
 	cache   *cache.Cache
 	changes *cache.Changes
 	log     *slog.Logger
+	heard   func(notes map[string][]byte)
 
 	loaded  chan struct{}   // closed when the file was read, or cannot be
 	read    sync.Once       // closes it
@@ -60,8 +61,14 @@ type Keeper struct {
 // Start begins to keep a cache in a file, by a goroutine that Close ends. What the
 // file knows is put into the cache, as far as that knows nothing newer. A file that
 // cannot be had is said to the log, and tried again: Start never fails.
-func Start(path string, c *cache.Cache, log *slog.Logger) *Keeper {
+//
+// Read, if set, is called by that goroutine with the notes of the file, before the cache
+// has any owner of it; and with none if the file cannot be had, when that is first known.
+func Start(path string, c *cache.Cache, log *slog.Logger, read func(notes map[string][]byte)) *Keeper {
 	k := newKeeper(path, c, log)
+	if read != nil {
+		k.heard = read
+	}
 	go k.run()
 	return k
 }
@@ -70,6 +77,7 @@ func newKeeper(path string, c *cache.Cache, log *slog.Logger) *Keeper {
 	owners, _ := c.Len()
 	return &Keeper{
 		path: path, cache: c, changes: c.Watch(), log: log.With("file", path),
+		heard:  func(map[string][]byte) {},
 		loaded: make(chan struct{}), orders: make(chan chan error), closing: make(chan struct{}), ended: make(chan struct{}),
 		anew: owners > 0,
 	}
@@ -98,7 +106,8 @@ func (k *Keeper) Notes() map[string][]byte {
 }
 
 // TakeNotes has the keeper ask for the notes that are to be kept in place of those
-// in the file, every few seconds and at Close.
+// in the file: every few seconds, at Sync and at Close. That an owner is no more is
+// written together with them.
 func (k *Keeper) TakeNotes(take func() map[string][]byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -165,6 +174,7 @@ func (k *Keeper) run() {
 				_ = k.step(now) // the log has it
 			}
 		case done := <-k.orders:
+			k.noted = time.Time{}
 			done <- k.step(time.Now())
 		case <-k.closing:
 			k.noted = time.Time{}

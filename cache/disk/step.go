@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"syscall"
 	"time"
+
+	"postwhere/cache"
 )
 
 // step does what there is to do, and tells the log once if it cannot be done.
@@ -13,6 +15,9 @@ func (k *Keeper) step(now time.Time) error {
 	done := func() { close(k.loaded) }
 	defer k.read.Do(done)
 	err := k.have()
+	if err != nil && !k.failing {
+		k.heard(nil)
+	}
 	if err == nil {
 		k.read.Do(done) // nobody waits for what is written
 		err = k.write(now)
@@ -73,6 +78,7 @@ func (k *Keeper) have() error {
 		k.notes = f.Notes
 	}
 	k.mu.Unlock()
+	k.heard(f.Notes)
 	return k.load()
 }
 
@@ -103,37 +109,30 @@ func (k *Keeper) load() error {
 
 // write writes what has changed, or all of it.
 func (k *Keeper) write(now time.Time) error {
-	notes, changed := k.newNotes(now)
 	names, lost := k.changes.Take()
 	owners, _ := k.cache.Len()
 	// Records behind one another are told apart by their times, which a clock that was
 	// set back mixes up: a snapshot has each owner once.
 	whole := lost || k.anew || k.file.Broken() || now.Before(k.file.head.at) || k.records+len(names) > owners+owners/2+spareRecords
 	var w *Writer
+	var notes map[string][]byte
 	var err error
 	if whole {
 		err = k.file.Rewrite(func(to *Writer) {
 			w = to
-			for name, note := range notes {
-				w.Note(name, note)
-			}
 			for e := range k.cache.Owners() {
 				w.Owned(e)
+			}
+			k.noted = time.Time{}
+			notes, _, _ = k.newNotes(now) // after that: who was not among them may be in doubt
+			for name, note := range notes {
+				w.Note(name, note)
 			}
 		})
 	} else {
 		err = k.file.Append(func(to *Writer) {
 			w = to
-			for name, note := range changed {
-				w.Note(name, note)
-			}
-			for n := range names {
-				if e, ok := k.cache.Look(n); ok {
-					w.Owned(e)
-				} else {
-					w.Gone(n, now)
-				}
-			}
+			notes = k.append(w, names, now)
 		})
 	}
 	if err != nil {
@@ -150,14 +149,49 @@ func (k *Keeper) write(now time.Time) error {
 	return nil
 }
 
+// append writes notes and owners that have changed, and returns the notes. That somebody
+// is an owner no more waits for the notes, where that he is in doubt may be: to lose that
+// he is gone costs a question, and to lose the doubt could have him refused.
+func (k *Keeper) append(w *Writer, names map[cache.Name]struct{}, now time.Time) map[string][]byte {
+	var owned []cache.Entry
+	var gone []cache.Name
+	for n := range names {
+		if e, ok := k.cache.Look(n); ok {
+			owned = append(owned, e)
+		} else {
+			gone = append(gone, n)
+		}
+	}
+	notes, changed, current := k.newNotes(now)
+	for name, note := range changed {
+		w.Note(name, note)
+	}
+	for _, e := range owned {
+		w.Owned(e)
+	}
+	if !current {
+		held := make(map[cache.Name]struct{})
+		for _, n := range gone {
+			held[n] = struct{}{}
+		}
+		k.changes.GiveBack(held, false)
+		return notes
+	}
+	for _, n := range gone {
+		w.Gone(n, now)
+	}
+	return notes
+}
+
 // newNotes returns the notes as they are to be, and those that have changed: an
-// empty one is to be forgotten.
-func (k *Keeper) newNotes(now time.Time) (notes, changed map[string][]byte) {
+// empty one is to be forgotten. It tells whether they are current, and not those in the
+// file since it is too early to ask for others.
+func (k *Keeper) newNotes(now time.Time) (notes, changed map[string][]byte, current bool) {
 	k.mu.Lock()
 	notes, take := k.notes, k.take
 	k.mu.Unlock()
 	if take == nil || now.Before(k.noted) {
-		return notes, nil
+		return notes, nil, take == nil
 	}
 	before, size := notes, 0
 	notes, changed = take(), make(map[string][]byte)
@@ -172,5 +206,5 @@ func (k *Keeper) newNotes(now time.Time) (notes, changed map[string][]byte) {
 		}
 	}
 	k.noted = now.Add(noteEvery + time.Duration(size/notePace)*time.Second)
-	return notes, changed
+	return notes, changed, true
 }

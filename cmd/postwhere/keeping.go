@@ -46,7 +46,7 @@ func (d *daemon) remember(cfg *config.Config) past {
 	if cfg.Cache.File == "" {
 		return past{}
 	}
-	k := disk.Start(cfg.Cache.File, d.memory, d.log)
+	k := disk.Start(cfg.Cache.File, d.memory, d.log, nil)
 	d.setKeeper(k)
 	k.Wait(memoryWait)
 	p := past{notes: k.Notes()}
