@@ -33,6 +33,23 @@ type Doubts struct {
 	// everybody is since when all mailboxes are in doubt: there were too many to
 	// know them apart.
 	everybody time.Time
+	// awaited are those of Await whose time has not come.
+	awaited      int
+	awaitedSince time.Time
+}
+
+// Await has all mailboxes in doubt until done is called, or for DoubtTime: which are is
+// yet to be found out, since a file is slow.
+func (d *Doubts) Await() (done func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.awaited++
+	d.awaitedSince = time.Now()
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.awaited--
+	})
 }
 
 // everybodyKey stands for all mailboxes among those that All returns.
@@ -91,7 +108,7 @@ func (d *Doubts) put(a Address, since time.Time) {
 func (d *Doubts) has(a Address) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.everybody.IsZero() && time.Since(d.everybody) < DoubtTime {
+	if !d.everybody.IsZero() && time.Since(d.everybody) < DoubtTime || d.awaited > 0 && time.Since(d.awaitedSince) < DoubtTime {
 		return true
 	}
 	var room [keyRoom]byte
@@ -106,7 +123,7 @@ func (d *Doubts) has(a Address) bool {
 	return false
 }
 
-// All returns since when each mailbox is in doubt, for RestoreDoubts.
+// All returns since when each mailbox is in doubt, for Restore.
 func (d *Doubts) All() map[string]time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -122,10 +139,11 @@ func (d *Doubts) All() map[string]time.Time {
 	return all
 }
 
-// RestoreDoubts returns those that All has returned before a restart. If the clock
-// was set back since, a doubt begins anew.
-func RestoreDoubts(all map[string]time.Time) *Doubts {
-	d := &Doubts{since: make(map[string]time.Time)}
+// Restore notes those that All has returned before a restart. If the clock was set back
+// since, a doubt begins anew.
+func (d *Doubts) Restore(all map[string]time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	now := time.Now()
 	for key, since := range all {
 		age := now.Sub(since)
@@ -133,10 +151,26 @@ func RestoreDoubts(all map[string]time.Time) *Doubts {
 		switch {
 		case age >= DoubtTime:
 		case key == everybodyKey, len(d.since) >= maxDoubts:
-			d.everybody = since
+			d.everybody = later(d.everybody, since)
 		default:
-			d.since[key] = since
+			if d.since == nil {
+				d.since = make(map[string]time.Time)
+			}
+			d.since[key] = later(d.since[key], since)
 		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// RestoreDoubts returns doubts that know no others than those.
+func RestoreDoubts(all map[string]time.Time) *Doubts {
+	d := &Doubts{}
+	d.Restore(all)
 	return d
 }

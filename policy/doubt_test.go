@@ -263,3 +263,27 @@ func TestDoubtsAreSharedWithTheNextSearcher(t *testing.T) {
 		t.Error("the next Searcher would refuse it")
 	}
 }
+
+// As long as it is not known who is in doubt, all are, but no longer than doubts last.
+func TestAllAreInDoubtUntilItIsKnownWhoIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &Doubts{}
+		anna, bert := mustParse(t, "anna@example.com"), mustParse(t, "bert@example.com")
+		done := d.Await()
+		if !d.has(anna) || !d.has(bert) || !d.last(bert).IsZero() || len(d.All()) != 0 {
+			t.Error("somebody is in no doubt, or was denied")
+		}
+		d.add(bert)
+		d.Restore(map[string]time.Time{anna.Key(): time.Now().Add(-time.Minute), bert.Key(): time.Now().Add(-time.Minute)})
+		done()
+		done()
+		if !d.has(anna) || d.has(mustParse(t, "carla@example.com")) || !d.last(bert).Equal(time.Now()) {
+			t.Errorf("in doubt: %v", d.All())
+		}
+		d.Await()
+		time.Sleep(DoubtTime)
+		if d.has(anna) {
+			t.Error("she is in doubt for ever")
+		}
+	})
+}
