@@ -17,6 +17,7 @@ type Changes struct {
 	mu    sync.Mutex
 	names map[Name]struct{}
 	lost  bool
+	aged  bool // any owner may be older than he was, which is no news to who has him
 }
 
 // Watch begins to note whose owner changes: one that is learnt, asked again,
@@ -35,8 +36,8 @@ func (c *Cache) Unwatch(w *Changes) { c.watched.CompareAndSwap(w, nil) }
 func (w *Changes) Take() (names map[Name]struct{}, lost bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	names, lost = w.names, w.lost
-	w.names, w.lost = nil, false
+	names, lost = w.names, w.lost || w.aged
+	w.names, w.lost, w.aged = nil, false, false
 	return names, lost
 }
 
@@ -75,6 +76,13 @@ func (w *Changes) lose() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.names, w.lost = nil, true
+}
+
+// age notes that any owner may be older than he was.
+func (w *Changes) age() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.aged = true
 }
 
 // has tells whether a name is noted, or may have been.

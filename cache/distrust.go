@@ -33,7 +33,7 @@ func (c *Cache) Distrust(host string, since time.Time) {
 		s.mu.Unlock()
 	}
 	if w := c.watched.Load(); w != nil {
-		w.lose()
+		w.age()
 	}
 }
 

@@ -75,6 +75,7 @@ func TestDistrustOutlivesARestart(t *testing.T) {
 		kept := c.Distrusted()
 
 		c = newCache(t, nil)
+		c.Watch() // who is about to restore them
 		c.Own(bert, yes("mail1"))
 		for host, since := range kept {
 			c.Distrust(host, since)

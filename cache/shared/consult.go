@@ -65,7 +65,7 @@ const tries = 3
 
 // try finds out whether the server does what it has to, and for a look-up in time.
 func (l *Link) try(ctx context.Context) error {
-	if _, err := l.positionThere(ctx); err != nil {
+	if _, err := l.positionThere(ctx, l.Position()); err != nil {
 		return err
 	}
 	var err error

@@ -28,7 +28,12 @@ func (l *Link) follow() {
 			err = l.checkGap()
 		}
 		for err == nil {
-			err = l.readOn()
+			if l.wasSetBack() {
+				err = l.checkGap()
+			}
+			if err == nil {
+				err = l.readOn()
+			}
 		}
 		l.health.fail(err)
 		if l.ctx.Err() == nil && l.health.outage.Load() == nil {
@@ -49,17 +54,17 @@ func pause(ctx context.Context, d time.Duration) {
 
 // catchUp makes the position one in the streams as they are now.
 func (l *Link) catchUp() error {
-	p, err := l.positionThere(l.ctx)
+	from := l.Position()
+	p, err := l.positionThere(l.ctx, from)
 	if err == nil {
-		l.move(p)
+		l.move(from, p)
 	}
 	return err
 }
 
-// positionThere returns the position in the streams as they are now. They may be others
-// than they were: the server began empty, or with an old copy.
-func (l *Link) positionThere(ctx context.Context) (Position, error) {
-	p := l.Position()
+// positionThere returns a position as one in the streams as they are now. They may be
+// others than they were: the server began empty, or with an old copy.
+func (l *Link) positionThere(ctx context.Context, p Position) (Position, error) {
 	purges, err := l.info(ctx, l.purgeStream())
 	if err != nil {
 		return p, err
@@ -117,13 +122,14 @@ func (l *Link) info(ctx context.Context, stream string) (redis.XInfoStream, erro
 func (l *Link) readOn() error {
 	ctx, cancel := context.WithTimeout(l.ctx, followWait+patience)
 	defer cancel()
-	p := l.Position()
+	from := l.Position()
+	p := from
 	streams, err := l.patient.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{l.purgeStream(), l.denialStream(), p.Purges, p.Denials},
 		Count:   maxEntries, Block: followWait,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
-		l.move(p)
+		l.move(from, p)
 		return nil
 	}
 	if err != nil {
@@ -145,7 +151,7 @@ func (l *Link) readOn() error {
 			}
 		}
 	}
-	l.move(p)
+	l.move(from, p)
 	return nil
 }
 

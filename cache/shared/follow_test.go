@@ -33,7 +33,7 @@ func TestFrontEndThatWasAwayLearnsOfAPurge(t *testing.T) {
 	}
 	yes := policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now()}
 	two = join(t, at, func(c *Config) {
-		c.Position = position
+		c.Past.Position = position
 		for _, local := range []string{"anna", "bert", "carl"} {
 			c.Cache.Restore(cache.Entry{Name: cache.Name{Local: local, Domain: "example.com"}, Owner: yes})
 		}
@@ -64,7 +64,7 @@ func TestFrontEndThatWasAwayForTooLongForgetsAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	one = join(t, at, func(c *Config) {
-		c.Position = one.link.Position()
+		c.Past.Position = one.link.Position()
 		c.Cache.Own(policy.AddressOf("anna", "example.com"), policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now()})
 	})
 	one.forgets(t, "anna@example.com")
@@ -76,7 +76,7 @@ func TestFrontEndThatWasAwayForTooLongForgetsAll(t *testing.T) {
 func TestStreamsThatBeganAnew(t *testing.T) {
 	t.Parallel()
 	_, at, client := redisAt(t, "")
-	f := join(t, at, func(c *Config) { c.Position = Position{"9999999999999-5", "9999999999999-5"} })
+	f := join(t, at, func(c *Config) { c.Past.Position = Position{"9999999999999-5", "9999999999999-5"} })
 	other := join(t, at)
 	f.learns(t, "anna@example.com", "mail1")
 	f.told(t)
@@ -160,7 +160,7 @@ func TestFullServerDropsNoPurge(t *testing.T) {
 		t.Fatal("no owner is dropped")
 	}
 	two = join(t, at, func(c *Config) {
-		c.Position = position
+		c.Past.Position = position
 		c.Cache.Own(policy.AddressOf("anna", "example.com"), policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now()})
 	})
 	two.forgets(t, "anna@example.com")

@@ -30,6 +30,7 @@ type pending struct {
 	wake  chan struct{} // has an element when something waits
 	ended chan struct{} // closed when nothing comes any more
 	once  sync.Once
+	heir  *pending // who has what waits, and what comes yet; nil: this one
 }
 
 // purge is one that the others are yet to be told of.
@@ -46,10 +47,30 @@ func newPending() *pending {
 	}
 }
 
+// handOn returns what waits, as what another link is to tell. What is under way is told
+// by both.
+func (p *pending) handOn() *pending {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := newPending()
+	next.owned, next.denied, next.purges, next.lost, next.told = p.owned, p.denied, p.purges, p.lost, p.told
+	for i := range next.purges {
+		next.purges[i].told = false // it may be another server
+	}
+	p.owned, p.denied, p.purges, p.lost = make(map[cache.Name]struct{}), make(map[cache.Name]time.Time), nil, time.Time{}
+	p.heir = next
+	next.nudge()
+	return next
+}
+
 // own notes that a mailbox has an owner.
 func (p *pending) own(n cache.Name) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.heir != nil {
+		p.heir.own(n)
+		return
+	}
 	p.owned[n] = struct{}{}
 	if len(p.owned) > maxPending {
 		clear(p.owned)
@@ -64,6 +85,10 @@ func (p *pending) own(n cache.Name) {
 func (p *pending) deny(n cache.Name, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.heir != nil {
+		p.heir.deny(n, at)
+		return
+	}
 	if len(p.denied) >= maxPending {
 		clear(p.denied) // of this front end's doubts they are kept
 	}
@@ -82,6 +107,9 @@ func (p *pending) deniedAt(n cache.Name) time.Time {
 func (p *pending) purge(of cache.Purge) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.heir != nil {
+		return p.heir.purge(of)
+	}
 	if n := len(p.purges); n >= maxPurges {
 		if of = (cache.Purge{All: true}); p.purges[n-1].Purge == of { // which costs questions
 			return p.purges[n-1].done
@@ -143,7 +171,11 @@ func (p *pending) settle(b batch, err error) {
 	p.taken = 0
 	if err != nil {
 		for _, n := range b.owned {
-			p.owned[n] = struct{}{}
+			if p.heir != nil {
+				p.heir.own(n)
+			} else {
+				p.owned[n] = struct{}{}
+			}
 		}
 		return
 	}
@@ -167,7 +199,12 @@ func (p *pending) takeLost() time.Time {
 func (p *pending) giveBackLost(since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.heir != nil {
+		p.heir.giveBackLost(since)
+		return
+	}
 	p.lost = since
+	p.nudge()
 }
 
 // firstPurge returns the purge that has waited for the longest.
@@ -180,20 +217,35 @@ func (p *pending) firstPurge() (of purge, ok bool) {
 	return p.purges[0], true
 }
 
-// purgeTold notes that the others know of the first purge: to tell them again would have
-// them forget what they have learnt since.
+// purgeTold notes that the others know of the first purge, unless it is handed on: to
+// tell them again would have them forget what they have learnt since.
 func (p *pending) purgeTold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.purges[0].told = true
+	if p.heir == nil {
+		p.purges[0].told = true
+	}
 }
 
-// purged notes that the first purge has its effect.
+// purged notes that the first purge has its effect, unless it is handed on.
 func (p *pending) purged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	close(p.purges[0].done)
-	p.purges = slices.Delete(p.purges, 0, 1)
+	if p.heir == nil {
+		close(p.purges[0].done)
+		p.purges = slices.Delete(p.purges, 0, 1)
+	}
+}
+
+// purgesLeft returns the purges that have not had their effect.
+func (p *pending) purgesLeft() []cache.Purge {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var left []cache.Purge
+	for _, of := range p.purges {
+		left = append(left, of.Purge)
+	}
+	return left
 }
 
 // len returns how many changes wait.

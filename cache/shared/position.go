@@ -6,11 +6,20 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postwhere/cache"
 )
 
 // Position is how far a front end has read the streams: the numbers of entries, which
 // begin with the server's time in milliseconds. It can be kept as JSON.
 type Position struct{ Purges, Denials string }
+
+// Past is what a link has to know of the time before it. It can be kept as JSON.
+type Past struct {
+	Position
+	// Untold are the purges that the other front ends are yet to be told of.
+	Untold []cache.Purge
+}
 
 // since is how long before its start a front end reads on that has not been there, or
 // before it was away one that finds another stream: the server's clock may be behind.
@@ -65,12 +74,60 @@ func (l *Link) Position() Position {
 	return l.position
 }
 
-// move notes that the streams are read so far, and wakes who waits for it.
-func (l *Link) move(to Position) {
+// Past returns what is to be kept for the next link.
+func (l *Link) Past() Past {
+	if l == nil {
+		return Past{}
+	}
+	return Past{l.Position(), l.pending.purgesLeft()}
+}
+
+// Recollect has the link know what has come too late for Start: the streams are read
+// once more from there, if that is further back, and the purges are told.
+func (l *Link) Recollect(of Past) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	to := l.position
+	if entryNumber.MatchString(of.Purges) {
+		to.Purges = earlier(to.Purges, of.Purges)
+	}
+	if entryNumber.MatchString(of.Denials) {
+		to.Denials = earlier(to.Denials, of.Denials)
+	}
+	if to != l.position {
+		l.position, l.setBack = to, true
+	}
+	l.mu.Unlock()
+	l.putOff(of.Untold)
+}
+
+// putOff has purges of the past told when there is time.
+func (l *Link) putOff(purges []cache.Purge) {
+	for _, p := range purges {
+		if p != (cache.Purge{}) { // which is none
+			l.pending.purge(p)
+		}
+	}
+}
+
+// wasSetBack tells, once, that the position was set back.
+func (l *Link) wasSetBack() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.setBack
+	l.setBack = false
+	return was
+}
+
+// move notes that the streams are read so far, and wakes who waits for it; unless the
+// position is not the one any more from which they were.
+func (l *Link) move(from, to Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.read = time.Now()
-	if l.position == to {
+	if l.position != from || l.position == to {
 		return
 	}
 	l.position = to

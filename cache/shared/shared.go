@@ -59,10 +59,12 @@ type Config struct {
 	// Denied, if set, is told of each mailbox that another front end's host has
 	// denied, and since when. It must not wait for anything.
 	Denied func(n cache.Name, since time.Time)
-	// Position is where Link.Position was when the program ran last; the zero value
-	// begins now.
-	Position Position
-	Log      *slog.Logger
+	// Past is what Link.Past was when the program ran last; the zero value begins now.
+	Past Past
+	// Before is the link that this one follows, which is yet to be closed, or is: the
+	// others are told by this one of what waits there. Past does not count then.
+	Before *Link
+	Log    *slog.Logger
 }
 
 // Link is a front end's connection to the shared memory. Its methods may be called
@@ -80,6 +82,7 @@ type Link struct {
 
 	mu          sync.Mutex
 	position    Position
+	setBack     bool      // position was, and there may be a gap behind it
 	read        time.Time // when it was the last one
 	clockRead   reading
 	clockReadAt time.Time     // when the clock was read
@@ -128,11 +131,17 @@ func newLink(cfg Config) *Link {
 		patient:   redis.NewClient(cfg.Server.options(patience, patience)),
 		pending:   newPending(),
 		questions: make(chan question, askers*maxAsked),
-		position:  cfg.Position.orNow(),
+		position:  cfg.Past.Position.orNow(),
 		read:      time.Now(),
 		moved:     make(chan struct{}),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
+	if cfg.Before != nil {
+		l.pending, l.position = cfg.Before.pending.handOn(), cfg.Before.Position()
+		l.cfg.Before = nil // nor those before it
+	} else {
+		l.putOff(cfg.Past.Untold)
+	}
 	return l
 }
 

@@ -34,6 +34,8 @@ type daemon struct {
 	ctx     context.Context
 	cutOff  context.CancelFunc // ends ctx, and what is leaving with it
 	drained drainedHosts
+	doubts  policy.Doubts // of all worlds
+	kept    kept
 
 	inherited inherited // the sockets that systemd has handed over
 
@@ -109,15 +111,13 @@ func (d *daemon) provisioningToken() string {
 // adopt makes cfg what the daemon runs by: first everything that can fail, then
 // the change. On an error everything is as it was.
 func (d *daemon) adopt(cfg *config.Config) (err error) {
-	var before past
-	if d.world != nil {
-		before.doubts = d.world.searcher.Doubts()
-	} else {
+	before := past{doubts: &d.doubts}
+	if d.world == nil {
 		if d.memory, err = cache.New(cfg.MemoryOptions()); err != nil {
 			return err
 		}
 		d.tiers = &tiers{Cache: d.memory}
-		d.bound, before = cfg, d.remember(cfg)
+		d.bound, before.notes = cfg, d.remember(cfg)
 		defer func() {
 			if err != nil {
 				d.forgo()
@@ -147,7 +147,7 @@ func (d *daemon) adopt(cfg *config.Config) (err error) {
 	d.mu.Lock()
 	d.world = w
 	d.mu.Unlock()
-	d.share(cfg, before)
+	d.share(cfg)
 	if d.keeper != nil {
 		d.keeper.TakeNotes(d.notes)
 	}

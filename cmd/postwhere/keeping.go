@@ -9,9 +9,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"postwhere/cache/disk"
+	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 	"postwhere/probe"
@@ -23,8 +25,9 @@ const memoryWait = time.Second
 
 // What is kept beside the owners, as notes.
 const (
-	noteDoubts = "doubts"
-	noteHost   = "host " // and its name
+	noteDoubts     = "doubts"
+	noteDistrusted = "distrusted" // hosts, and since when
+	noteHost       = "host "      // and its name
 )
 
 // hostNote is what was learnt of a host, and of which: one of the same name that
@@ -40,44 +43,107 @@ type past struct {
 	doubts *policy.Doubts
 }
 
+// kept is what is known of the time before, of this run and the last one. A file may tell
+// of it late, from its own goroutine. The zero value is nothing.
+type kept struct {
+	mu sync.Mutex
+	// settings are those of the hosts when their owners were learnt, also of hosts that
+	// no domain has any more: their owners may be remembered yet.
+	settings map[string]string
+	// now returns those of the world of the day; nil: there is none yet.
+	now func(host string) (settings string, ok bool)
+	// shared is what a link that is yet to start has to know, and before the last one that
+	// has; nil: there was none.
+	shared shared.Past
+	before *shared.Link
+}
+
 // remember begins to keep memory in the file that cfg names, and returns what the
-// last run knew.
-func (d *daemon) remember(cfg *config.Config) past {
+// last run knew. Who is in doubt is known when the file is read: until then, all are.
+func (d *daemon) remember(cfg *config.Config) (notes map[string][]byte) {
 	if cfg.Cache.File == "" {
-		return past{}
+		return nil
 	}
-	k := disk.Start(cfg.Cache.File, d.memory, d.log, nil)
+	known := d.doubts.Await()
+	k := disk.Start(cfg.Cache.File, d.memory, d.log, func(notes map[string][]byte) {
+		d.recollect(notes)
+		known()
+	})
 	d.setKeeper(k)
 	k.Wait(memoryWait)
-	p := past{notes: k.Notes()}
-	if note, ok := p.notes[noteDoubts]; ok {
-		var all map[string]time.Time
-		_ = json.Unmarshal(note, &all) // what cannot be read is not known
-		p.doubts = policy.RestoreDoubts(all)
+	return k.Notes()
+}
+
+// recollect has the daemon know what a file does beside the owners, before memory has
+// those.
+func (d *daemon) recollect(notes map[string][]byte) {
+	read := func(name string, v any) { _ = json.Unmarshal(notes[name], v) } // what cannot be read is not known
+	var doubts, distrusted map[string]time.Time
+	var from shared.Past
+	read(noteDoubts, &doubts)
+	read(noteDistrusted, &distrusted)
+	read(noteShared, &from)
+	d.doubts.Restore(doubts)
+	for host, since := range distrusted {
+		d.memory.Distrust(host, since)
 	}
-	return p
+	d.kept.mu.Lock()
+	defer d.kept.mu.Unlock()
+	for name := range notes {
+		var note hostNote
+		if host, is := strings.CutPrefix(name, noteHost); is {
+			read(name, &note)
+			d.compare(host, note.Settings)
+		}
+	}
+	if d.kept.before == nil {
+		d.kept.shared = from
+	}
+	d.kept.before.Recollect(from)
+}
+
+// compare has the owners of a host asked again if it was configured otherwise when they
+// were learnt than it is. kept.mu is locked.
+func (d *daemon) compare(host, settings string) {
+	is, ok := d.kept.settings[host]
+	if d.kept.now != nil {
+		if now, known := d.kept.now(host); known {
+			is, ok = now, true
+		}
+	}
+	if ok && is != settings {
+		d.log.Info("host is configured otherwise: its owners are asked again", "host", host)
+		d.memory.Distrust(host, time.Now())
+		settings = is
+	}
+	if d.kept.settings == nil {
+		d.kept.settings = make(map[string]string)
+	}
+	d.kept.settings[host] = settings
 }
 
 // distrust has the owners of hosts asked again that are configured otherwise than
-// they were when they were learnt: in the world before this one, or in the last run.
+// they were when they were learnt: in a world before this one, or in the last run.
 func (d *daemon) distrust(old, now *world) {
 	before := make(map[string]string)
-	for name, text := range now.past.notes {
-		var note hostNote
-		if host, is := strings.CutPrefix(name, noteHost); is && json.Unmarshal(text, &note) == nil {
-			before[host] = note.Settings
-		}
-	}
 	if old != nil {
 		old.mu.Lock()
 		maps.Copy(before, old.settings)
 		old.mu.Unlock()
 	}
-	for name, settings := range before {
-		if h, err := now.cfg.HostOf(name); err == nil && now.settingsOf(h) != settings {
-			d.log.Info("host is configured otherwise: its owners are asked again", "host", name)
-			d.memory.Distrust(name, time.Now())
+	d.kept.mu.Lock()
+	defer d.kept.mu.Unlock()
+	for host, settings := range d.kept.settings {
+		if before[host] == "" {
+			before[host] = settings
 		}
+	}
+	d.kept.now = func(host string) (string, bool) {
+		h, err := now.cfg.HostOf(host)
+		return now.settingsOf(h), err == nil
+	}
+	for host, settings := range before {
+		d.compare(host, settings)
 	}
 }
 
@@ -115,17 +181,6 @@ func (d *daemon) notes() map[string][]byte {
 	d.mu.RLock()
 	w := d.world
 	d.mu.RUnlock()
-	all := w.notes()
-	if link := d.tiers.link.Load(); link != nil {
-		if note, err := json.Marshal(link.Position()); err == nil {
-			all[noteShared] = note
-		}
-	}
-	return all
-}
-
-// notes returns what the world has learnt beside the owners.
-func (w *world) notes() map[string][]byte {
 	w.mu.Lock()
 	hosts, settings := slices.Collect(maps.Values(w.hosts)), maps.Clone(w.settings)
 	w.mu.Unlock()
@@ -135,11 +190,27 @@ func (w *world) notes() map[string][]byte {
 			all[name] = note
 		}
 	}
-	if doubts := w.searcher.Doubts().All(); len(doubts) > 0 {
+	if doubts := d.doubts.All(); len(doubts) > 0 {
 		keep(noteDoubts, doubts)
+	}
+	if distrusted := d.memory.Distrusted(); len(distrusted) > 0 {
+		keep(noteDistrusted, distrusted)
+	}
+	d.kept.mu.Lock()
+	defer d.kept.mu.Unlock()
+	for _, of := range []map[string]string{d.kept.settings, settings} {
+		for host, text := range of {
+			keep(noteHost+host, hostNote{Settings: text})
+		}
 	}
 	for _, h := range hosts {
 		keep(noteHost+h.Name, hostNote{settings[h.Name], proberOf(h).Knowledge()})
+	}
+	if d.kept.before != nil {
+		d.kept.shared = d.kept.before.Past()
+	}
+	if from := d.kept.shared; from.Position != (shared.Position{}) || len(from.Untold) > 0 {
+		keep(noteShared, from)
 	}
 	return all
 }

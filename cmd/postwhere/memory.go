@@ -2,6 +2,7 @@ package main
 
 import (
 	"sync"
+	"time"
 
 	"postwhere/policy"
 )
@@ -14,14 +15,25 @@ type lentMemory struct {
 	policy.Memory
 
 	mu    sync.RWMutex
-	ended bool
+	ended time.Time // zero: it has not
+}
+
+// Own remembers an owner. What the old machine says late is taken for what it said
+// before: it is distrusted from then on.
+func (m *lentMemory) Own(a policy.Address, yes policy.Answer) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if !m.ended.IsZero() && yes.At.After(m.ended) {
+		yes.At = m.ended
+	}
+	m.Memory.Own(a, yes)
 }
 
 // Keep remembers answers, until the memory is taken back.
 func (m *lentMemory) Keep(a policy.Address, answers []policy.Answer) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if !m.ended {
+	if m.ended.IsZero() {
 		m.Memory.Keep(a, answers)
 	}
 }
@@ -30,5 +42,5 @@ func (m *lentMemory) Keep(a policy.Address, answers []policy.Answer) {
 func (m *lentMemory) takeBack() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ended = true
+	m.ended = time.Now().Add(-1) // before the host is distrusted, however coarse the clock
 }

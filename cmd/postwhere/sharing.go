@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -46,22 +45,23 @@ func (t *tiers) Deny(a policy.Address, at time.Time) { t.link.Load().Deny(a, at)
 // that are kept over a restart: what was purged meanwhile is purged at the start.
 const noteShared = "shared"
 
-// share has memory shared as cfg says, and goes on with it if nothing has changed.
-func (d *daemon) share(cfg *config.Config, before past) {
+// share has memory shared as cfg says, and goes on with it if nothing has changed. What
+// the other front ends are yet to be told of is handed on, also over a time in which
+// nothing is shared.
+func (d *daemon) share(cfg *config.Config) {
+	d.kept.mu.Lock()
+	defer d.kept.mu.Unlock()
 	old := d.tiers.link.Load()
 	server, expire := cfg.Cache.Shared.Server, cfg.LongestExpire()
 	if server != d.sharedBy.Server || expire != d.sharedBy.Expire {
 		d.sharedBy = shared.Config{Server: server, Expire: expire}
-		position := old.Position()
-		if old == nil {
-			_ = json.Unmarshal(before.notes[noteShared], &position) // what cannot be read is not known
-		}
 		var link *shared.Link
 		if server.Address != "" {
 			link = shared.Start(shared.Config{
 				Server: server, Expire: expire, Cache: d.memory,
-				Endpoint: d.endpointOf, Denied: d.denied, Position: position, Log: d.log,
+				Endpoint: d.endpointOf, Denied: d.denied, Past: d.kept.shared, Before: d.kept.before, Log: d.log,
 			})
+			d.kept.before = link
 		}
 		d.tiers.link.Store(link)
 		d.leaving.Go(old.Close)

@@ -38,7 +38,7 @@ type world struct {
 	mu        sync.Mutex
 	hosts     map[string]*policy.Host // by name; a host of two domains is one
 	addresses map[string]*hostAddresses
-	settings  map[string]string // of each host; see settingsOf
+	settings  map[string]string // of each host, and of those that are dropped; see settingsOf
 
 	stop     context.CancelFunc
 	helpers  sync.WaitGroup // MX, first calibrations, the hosts' addresses
@@ -286,7 +286,6 @@ func (w *world) dropUnused() {
 		if !slices.ContainsFunc(w.domains, func(d *policy.Domain) bool { return slices.Contains(d.Hosts(), h) }) {
 			delete(w.hosts, name)
 			delete(w.addresses, name)
-			delete(w.settings, name)
 			w.helpers.Go(proberOf(h).Close)
 		}
 	}
