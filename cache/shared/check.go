@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
-
-	"postwhere/cache"
 )
 
 // ahead is behind all entries of a stream.
@@ -17,14 +15,12 @@ const ahead = "18446744073709551615-0"
 func Check(ctx context.Context, s Server) (took time.Duration, err error) {
 	l := newLink(Config{Server: s, Log: slog.New(slog.DiscardHandler)})
 	defer l.hangUp()
-	if err := l.try(ctx); err != nil {
+	if took, err = l.measure(ctx); err == nil { // over a connection that is open
+		took, err = l.measure(ctx)
+	}
+	if err != nil {
 		return 0, err
 	}
-	begun := time.Now()
-	if _, err := l.fetch(ctx, []question{{key: l.key(cache.Name{})}}); err != nil {
-		return 0, err
-	}
-	took = time.Since(begun)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	keys := []string{l.purgeStream(), l.denialStream(), s.Prefix + "check"}

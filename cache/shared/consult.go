@@ -65,14 +65,20 @@ const tries = 3
 
 // try finds out whether the server does what it has to, and for a look-up in time.
 func (l *Link) try(ctx context.Context) error {
+	_, err := l.measure(ctx)
+	return err
+}
+
+// measure is try, and returns how long an answer takes.
+func (l *Link) measure(ctx context.Context) (took time.Duration, err error) {
 	if _, err := l.positionThere(ctx, l.Position()); err != nil {
-		return err
+		return 0, l.cfg.Server.explain(err)
 	}
-	var err error
 	for range tries { // the first opens a connection
+		begun := time.Now()
 		if _, err = l.fetch(ctx, []question{{key: l.key(cache.Name{})}}); err == nil {
-			return nil
+			return time.Since(begun), nil
 		}
 	}
-	return err
+	return 0, err
 }

@@ -35,7 +35,7 @@ func (l *Link) follow() {
 				err = l.readOn()
 			}
 		}
-		l.health.fail(err)
+		l.health.fail(l.cfg.Server.explain(err))
 		if l.ctx.Err() == nil && l.health.outage.Load() == nil {
 			pause(l.ctx, firstTry) // another has found it back already
 		}

@@ -115,6 +115,20 @@ func (s Server) options(wait, poolWait time.Duration) *redis.Options {
 	return opt
 }
 
+// explain returns an error with what the administrator can do about it.
+func (s Server) explain(err error) error {
+	switch {
+	case s.TLS == "":
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return fmt.Errorf("%w: shared_ca_file is to have the authority of its certificate", err)
+	case errors.As(err, new(x509.HostnameError)):
+		return fmt.Errorf("%w: shared is to have the name that its certificate has", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %v, perhaps it has no TLS at that port: %w", patience, err)
+	}
+	return err
+}
+
 // The library has a log of its own, on standard error, with a line for each try. What
 // it says is in the errors, too.
 func init() { redis.SetLogger(silence{}) }
