@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"postwhere/cache"
 	"postwhere/policy"
 )
@@ -97,4 +99,18 @@ func TestPastThatComesLate(t *testing.T) {
 	two.told(t)
 	heardAll(t, client, one, two)
 	one.log.waits(t, 1, "domain=example.org")
+}
+
+func TestPastOfTwo(t *testing.T) {
+	one := Past{Position: Position{"5-0", "7-0"}, Untold: []cache.Purge{forgetAnna}}
+	two := Past{Position: Position{"6-0", "6-0"}, Untold: []cache.Purge{{All: true}}}
+	want := Past{Position: Position{"5-0", "6-0"}, Untold: []cache.Purge{forgetAnna, {All: true}}}
+	if diff := cmp.Diff(want, one.And(two)); diff != "" {
+		t.Error(diff)
+	}
+	for _, got := range []Past{one.And(Past{}), (Past{}).And(one)} {
+		if diff := cmp.Diff(one, got); diff != "" {
+			t.Error(diff)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package shared
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,6 +75,25 @@ func (l *Link) Position() Position {
 	return l.position
 }
 
+// earlier returns the lower of two positions. One that is none is not counted.
+func (p Position) earlier(other Position) Position {
+	of := func(a, b string) string {
+		switch {
+		case !entryNumber.MatchString(b):
+			return a
+		case !entryNumber.MatchString(a):
+			return b
+		}
+		return earlier(a, b)
+	}
+	return Position{of(p.Purges, other.Purges), of(p.Denials, other.Denials)}
+}
+
+// And returns the past of two caches that are one now.
+func (p Past) And(other Past) Past {
+	return Past{p.Position.earlier(other.Position), slices.Concat(p.Untold, other.Untold)}
+}
+
 // Past returns what is to be kept for the next link.
 func (l *Link) Past() Past {
 	if l == nil {
@@ -89,14 +109,7 @@ func (l *Link) Recollect(of Past) {
 		return
 	}
 	l.mu.Lock()
-	to := l.position
-	if entryNumber.MatchString(of.Purges) {
-		to.Purges = earlier(to.Purges, of.Purges)
-	}
-	if entryNumber.MatchString(of.Denials) {
-		to.Denials = earlier(to.Denials, of.Denials)
-	}
-	if to != l.position {
+	if to := l.position.earlier(of.Position); to != l.position {
 		l.position, l.setBack = to, true
 	}
 	l.mu.Unlock()

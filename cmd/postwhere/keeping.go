@@ -97,9 +97,10 @@ func (d *daemon) recollect(notes map[string][]byte) {
 		}
 	}
 	if d.kept.before == nil {
-		d.kept.shared = from
+		d.kept.shared = d.kept.shared.And(from)
+	} else {
+		d.kept.before.Recollect(from)
 	}
-	d.kept.before.Recollect(from)
 }
 
 // compare has the owners of a host asked again if it was configured otherwise when they
