@@ -74,7 +74,11 @@ func (l *Link) measure(ctx context.Context) (took time.Duration, err error) {
 	if _, err := l.positionThere(ctx, l.Position()); err != nil {
 		return 0, l.cfg.Server.explain(err)
 	}
-	for range tries { // the first opens a connection
+	// To open a connection may take longer than an answer, with TLS above all.
+	open, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = l.quick.Ping(open).Err() // what is wrong the next one says
+	for range tries {
 		begun := time.Now()
 		if _, err = l.fetch(ctx, []question{{key: l.key(cache.Name{})}}); err == nil {
 			return time.Since(begun), nil

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"postwhere/packaging/realhost"
@@ -36,7 +38,12 @@ func TestMemoryIsSharedOverTLS(t *testing.T) {
 	if !realhost.Eventually(func() bool { return two.look(t, "anna@example.com").Source == policy.SourceMemory }) {
 		t.Error("nothing is shared")
 	}
-	one.run(t, `(?m)^ok    shared memory: rediss://127\.\S+/0 answers in \S+s$`, "check")
+	if !realhost.Eventually(func() bool { // on a busy machine it may not answer in time
+		out, _ := exec.Command("postwhere", "-c", one.file, "check").CombinedOutput()
+		return regexp.MustCompile(`(?m)^ok    shared memory: rediss://127\.\S+/0 answers in \S+s$`).Match(out)
+	}) {
+		t.Error("check does not find it well")
+	}
 	one.run(t, `(?m)^shared:    through rediss://127\.\S+/0, 0 change\(s\) wait$`, "cache", "stats")
 
 	plain, _, err := net.SplitHostPort(addr)
