@@ -111,6 +111,9 @@ func (d *Doubts) has(a Address) bool {
 	if !d.everybody.IsZero() && time.Since(d.everybody) < DoubtTime || d.awaited > 0 && time.Since(d.awaitedSince) < DoubtTime {
 		return true
 	}
+	if len(d.since) == 0 {
+		return false
+	}
 	var room [keyRoom]byte
 	since, ok := d.since[string(a.appendKey(room[:0]))]
 	if !ok {

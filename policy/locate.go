@@ -9,6 +9,7 @@ import (
 // wish is how an asker wants to be answered.
 type wish struct {
 	until time.Time // he waits no longer
+	begun time.Time // since when he waits
 	fresh bool      // he wants no rejection that was remembered for a while
 }
 
@@ -20,7 +21,6 @@ func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, w wish
 	if h := d.settled(a, base); h != nil {
 		return Finding{Verdict: Deliver, Host: h, Source: SourceOwners}, nil
 	}
-	begun := time.Now()
 	full, err := s.locate(ctx, d, d.asked(a), w)
 	if !extended || err != nil || !full.leansOnNo() {
 		return full, err
@@ -29,7 +29,7 @@ func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, w wish
 	switch {
 	case err != nil || !f.leansOnNo():
 		return f, err
-	case !s.stands(d, d.asked(a), full.Answers, begun):
+	case !s.stands(d, d.asked(a), full.Answers, w.begun):
 		return s.deferred(f, "a remembered answer grew too old during the search"), nil
 	case full.LastResort:
 		return full, nil

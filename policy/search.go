@@ -141,7 +141,7 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 	if r.Wait > 0 && r.Wait < wait {
 		wait = r.Wait
 	}
-	f, err = s.findMailbox(ctx, d, a, wish{until: start.Add(wait), fresh: r.Fresh})
+	f, err = s.findMailbox(ctx, d, a, wish{begun: start, until: start.Add(wait), fresh: r.Fresh})
 	f.Address = a
 	switch {
 	case f.leansOnNo() && (ambiguous(r.Recipient) || r.Unquoted && !a.isSpelled(r.Recipient)):
@@ -164,8 +164,8 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 // doubted tells whether a mailbox that an address leads to was known until a
 // moment ago: the one of that very name, or the one without the extension.
 func (s *Searcher) doubted(d *Domain, a Address) bool {
-	base, _ := a.Base(d.Delimiter)
-	return s.doubts.has(d.asked(a)) || s.doubts.has(d.asked(base))
+	base, extended := a.Base(d.Delimiter)
+	return s.doubts.has(d.asked(a)) || extended && s.doubts.has(d.asked(base))
 }
 
 // enter counts a search in, if there may be one more; leave counts it out.
