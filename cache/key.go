@@ -24,8 +24,8 @@ type key struct {
 }
 
 // keys returns both keys of an address: folded, of the owner (Address.Key in
-// parts), and spelled, of the stranger, the address in its very spelling. The
-// local parts are appended to room.
+// parts), and spelled, of the stranger, the address in its very spelling. Both are of
+// one shard. The local parts are appended to room.
 func (c *Cache) keys(a policy.Address, room []byte) (folded, spelled key) {
 	local, domain := a.Local(), a.Domain()
 	room = appendFolded(room, local)
@@ -34,7 +34,11 @@ func (c *Cache) keys(a policy.Address, room []byte) (folded, spelled key) {
 		return folded, folded
 	}
 	room = append(room, local...)[len(room):]
-	return folded, key{hash: c.hash(room, domain), local: room, domain: domain}
+	// The first bits are the shard's: its stores are sorted by the others alone, and do
+	// not find what has any but those.
+	rest := ^uint64(0) >> c.split
+	hash := folded.hash&^rest | c.hash(room, domain)&rest
+	return folded, key{hash: hash, local: room, domain: domain}
 }
 
 // namedKey returns the key of an owner. The local part is appended to room.
