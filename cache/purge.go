@@ -20,8 +20,8 @@ type Purge struct {
 }
 
 // Purge forgets, and returns how many owners and strangers. What a host was asked
-// before is not remembered afterwards either: a search that is under way answers
-// who waits for it, and that is all.
+// before is not remembered afterwards either, and is no reason to refuse anybody, for
+// which see Purged.
 func (c *Cache) Purge(p Purge) (owners, strangers int) {
 	p.Name.Local = string(appendFolded(nil, p.Name.Local))
 	c.purges.add(p, time.Now())
@@ -111,6 +111,14 @@ type purges struct {
 	others []timedPurge
 	all    time.Time
 	last   time.Time
+}
+
+// Purged tells whether one of the answers about an address is from before a purge of
+// late that it falls under.
+func (c *Cache) Purged(a policy.Address, answers []policy.Answer) bool {
+	var room [keyRoom]byte
+	k := key{local: appendFolded(room[:0], a.Local()), domain: a.Domain()}
+	return c.purges.hit(k, time.Now(), answers...)
 }
 
 type timedPurge struct {

@@ -35,6 +35,34 @@ func remembered(c *Cache) (all []string) {
 	return all
 }
 
+func TestNoFromBeforeAPurgeIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, a, b := newCache(t, nil), address(t, "Anna@a.example"), address(t, "bert@a.example")
+		before := []policy.Answer{no("mail1")}
+		want := func(purged bool, a policy.Address, answers ...policy.Answer) {
+			t.Helper()
+			if got := c.Purged(a, answers); got != purged {
+				t.Errorf("%s: %v, want %v", a, got, purged)
+			}
+		}
+		want(false, a, before...)
+		time.Sleep(time.Second)
+		c.Purge(Purge{Name: Name{"anna", "a.example"}})
+		want(true, a, before...)
+		want(true, a, no("mail2"), before[0])
+		want(false, a, no("mail1"))
+		want(false, b, before...)
+		if n := testing.AllocsPerRun(100, func() { c.Purged(a, before) }); n > 0 {
+			t.Errorf("%v allocations", n)
+		}
+		time.Sleep(time.Second)
+		c.Purge(Purge{Strangers: true})
+		want(true, b, before...)
+		time.Sleep(purgeLife + time.Second) // no search and no connection lasts so long
+		want(false, b, before...)
+	})
+}
+
 func TestPurgeForgetsJustThat(t *testing.T) {
 	a := []string{"anna@a.example", "bert@a.example", "no CARLA@a.example", "no carla@a.example"}
 	b := []string{"anna@b.example", "bert@b.example", "no CARLA@b.example", "no carla@b.example"}

@@ -14,6 +14,8 @@ type constant struct {
 
 func (c constant) Recall(Address) Memo { return c.memo }
 
+func (constant) Purged(Address, []Answer) bool { return false }
+
 // A remembered verdict costs no allocation, from the recipient as a face hands it
 // over to the finding.
 func TestRememberedVerdictAllocatesNothing(t *testing.T) {

@@ -222,3 +222,5 @@ func (forgetful) Own(Address, Answer)    {}
 func (forgetful) Postpone(Address)       {}
 func (forgetful) Disown(Address)         {}
 func (forgetful) Keep(Address, []Answer) {}
+
+func (forgetful) Purged(Address, []Answer) bool { return false }

@@ -38,6 +38,11 @@ func (m *faulty) Postpone(a Address)               { m.fault("Postpone"); m.shel
 func (m *faulty) Disown(a Address)                 { m.fault("Disown"); m.shelf.Disown(a) }
 func (m *faulty) Keep(a Address, answers []Answer) { m.fault("Keep"); m.shelf.Keep(a, answers) }
 
+func (m *faulty) Purged(a Address, answers []Answer) bool {
+	m.fault("Purged")
+	return m.shelf.Purged(a, answers)
+}
+
 // siteOfFaulty has anna on mail1 and nobody else.
 func siteOfFaulty(t *testing.T) (*site, *faulty, *mailHost) {
 	t.Helper()

@@ -20,6 +20,9 @@ type Memory interface {
 	// very spelling of the address, in place of what was kept before. It takes
 	// no note of a yes. The slice is the memory's from then on, and is not changed.
 	Keep(a Address, answers []Answer)
+	// Purged tells whether one of the answers about an address is from before somebody
+	// had it forgotten, under the address's Key: then it is not to be believed as a no.
+	Purged(a Address, answers []Answer) bool
 }
 
 // Memo is what is remembered about one address.

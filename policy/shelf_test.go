@@ -20,6 +20,7 @@ type shelf struct {
 	mu     sync.Mutex
 	owners map[string]owned
 	others map[Address][]Answer
+	purges map[string]time.Time // by Address.Key
 }
 
 type owned struct {
@@ -28,7 +29,7 @@ type owned struct {
 }
 
 func newShelf() *shelf {
-	return &shelf{owners: make(map[string]owned), others: make(map[Address][]Answer)}
+	return &shelf{owners: make(map[string]owned), others: make(map[Address][]Answer), purges: make(map[string]time.Time)}
 }
 
 func (s *shelf) Recall(a Address) Memo {
@@ -74,11 +75,34 @@ func (s *shelf) Disown(a Address) {
 }
 
 func (s *shelf) Keep(a Address, answers []Answer) {
+	if s.Purged(a, answers) {
+		answers = nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.others[a] = slices.DeleteFunc(slices.Clone(answers), func(r Answer) bool {
 		return r.Says == Yes || r.Says == Unasked
 	})
+}
+
+func (s *shelf) Purged(a Address, answers []Answer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(answers, func(r Answer) bool { return r.At.Before(s.purges[a.Key()]) })
+}
+
+// purge forgets an address, in all its spellings.
+func (s *shelf) purge(recipient string) {
+	a, _ := ParseAddress(recipient)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.purges[a.Key()] = time.Now()
+	delete(s.owners, a.Key())
+	for b := range s.others {
+		if b.Key() == a.Key() {
+			delete(s.others, b)
+		}
+	}
 }
 
 // owner returns the name of the host that is remembered as a mailbox's owner.

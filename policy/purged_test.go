@@ -1,0 +1,53 @@
+package policy
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The mailbox is made at mail1, which was asked a moment before, and flushed from memory.
+// Mail comes while the search of the time before still waits for mail2.
+func TestNewMailboxIsNotRefusedByASearchFromBeforeItsFlush(t *testing.T) {
+	for _, recipient := range []string{"anna@example.com", "anna+ext@example.com"} {
+		synctest.Test(t, func(t *testing.T) {
+			mail1, mail2 := newHost("mail1"), newHost("mail2").takes(5*time.Second)
+			s := newSiteOf(t, &Domain{Names: []string{"example.com"}, Delimiter: "+"}, mail1, mail2)
+			s.begin("anna@example.com")
+			time.Sleep(time.Second)
+			mail1.has("anna@example.com")
+			s.memory.purge("anna@example.com")
+			time.Sleep(time.Second)
+			if f := s.look(t, recipient); f.Verdict == Reject {
+				t.Errorf("%s: %v, answers %v", recipient, f.Verdict, f.Answers)
+			}
+			time.Sleep(time.Second)
+			wantVerdict(t, s.look(t, recipient), Deliver)
+		})
+	}
+}
+
+// A host says what it knew when the connection was opened: such a no is no reason to
+// refuse what was flushed since, and one over a new connection is.
+func TestNewMailboxIsNotRefusedOverAConnectionFromBeforeItsFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opened := time.Now()
+		mail1 := newHost("mail1")
+		s := newSite(t)
+		s.domain.SetHosts([]*Host{{Name: "mail1", Prober: ProberFunc(func(ctx context.Context, a Address) Answer {
+			answer := mail1.Ask(ctx, a)
+			answer.At = opened
+			return answer
+		})}})
+		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
+		time.Sleep(time.Second)
+		s.memory.purge("Anna@example.com")
+		time.Sleep(time.Second)
+		wantVerdict(t, s.look(t, "bert@example.com"), Reject)
+		wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+		wantVerdict(t, s.look(t, "ANNA@example.com"), Defer)
+		opened = time.Now()
+		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
+	})
+}
