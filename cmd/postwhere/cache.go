@@ -96,7 +96,8 @@ func cacheFlushCommand(c *common) *cobra.Command {
 		Long: `Forget, so that the next look-up asks the hosts: an address in all its spellings, a
 domain, the owners that a host has and all strangers of whom it has spoken, all
 strangers, or all. What is being asked meanwhile is not remembered either. It is
-gone from the file, too, and from the other front ends that share memory. What is known of how hosts are asked stays.`,
+gone from the file, too, and from the other front ends that share memory. What is
+known of how hosts are asked stays.`,
 		RunE: func(cmd *cobra.Command, addresses []string) error {
 			var queries []url.Values
 			for _, a := range addresses {
@@ -113,7 +114,7 @@ gone from the file, too, and from the other front ends that share memory. What i
 				}
 			}
 			if len(queries) == 0 || len(queries) > 1 && len(queries) != len(addresses) {
-				return usage("flush: want addresses, or one of --domain, --host, --strangers and --all")
+				return usage("cache flush: want addresses, or one of --domain, --host, --strangers and --all")
 			}
 			for _, q := range queries {
 				if err := c.flush(cmd.Context(), q); err != nil {

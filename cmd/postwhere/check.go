@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"regexp"
 	"strings"
 	"sync"
@@ -190,9 +193,9 @@ func (k *checkup) daemon(ctx context.Context) {
 	defer client.close()
 	switch _, err := client.query(ctx, "postmaster@invalid"); {
 	case errors.Is(err, errNoDaemon) && len(k.attached) > 0:
-		k.fail("daemon", "none is running at %s, and Postfix is attached to it: its mail waits, and clients get 4xx, until `postwhere serve` runs", k.cfg.Listen.Control[0])
+		k.fail("daemon", "none is running at %s, and Postfix is attached to it: its mail waits, and clients get 4xx, until `systemctl start postwhere`, or `postwhere serve`, runs it", k.cfg.Listen.Control[0])
 	case errors.Is(err, errNoDaemon):
-		k.note("daemon", "none is running at %s: start it by `postwhere serve`", k.cfg.Listen.Control[0])
+		k.note("daemon", "none is running at %s: start it by `systemctl enable --now postwhere`, or `postwhere serve` where there is no systemd", k.cfg.Listen.Control[0])
 	case err != nil:
 		k.fail("daemon", "cannot be asked at %s: %v", k.cfg.Listen.Control[0], err)
 	default:
@@ -201,6 +204,20 @@ func (k *checkup) daemon(ctx context.Context) {
 			k.fail("daemon", "it runs, and nobody listens at %s, which Postfix asks: has it read this configuration? Start it anew", strings.Join(dead, ", "))
 		}
 		k.drained(ctx, client)
+		k.kept(ctx)
+	}
+}
+
+// kept mentions that the daemon cannot keep its memory over a restart: a file that is
+// another user's, who has once run it by hand, is seen nowhere else.
+func (k *checkup) kept(ctx context.Context) {
+	var s memoryStats
+	err := k.askMemory(ctx, http.MethodGet, "stats", nil, func(from io.Reader) error { return json.NewDecoder(from).Decode(&s) })
+	switch {
+	case err != nil:
+		k.fail("daemon", "cannot be asked about its memory: %v", err)
+	case s.Why != "":
+		k.note("memory", "is not kept over a restart in %s: %s. It must be the daemon's user's; it may be removed", s.File, s.Why)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 var postfixParameters = []string{
 	"relay_domains", "mydestination", "virtual_mailbox_domains", "virtual_alias_domains", "transport_maps",
 	"smtpd_recipient_restrictions", "smtpd_relay_restrictions", "relay_recipient_maps", "virtual_alias_maps", "recipient_canonical_maps", "canonical_maps",
-	"smtpd_milters", "non_smtpd_milters", "queue_directory",
+	"smtpd_milters", "non_smtpd_milters", "queue_directory", "smtp_host_lookup",
 }
 
 // readPostfix reads the Postfix of this machine, if there is one.
@@ -42,6 +43,7 @@ func (k *checkup) postfix(ctx context.Context) {
 	k.relays(ctx)
 	k.door(k.routed())
 	k.transports()
+	k.localNames()
 	k.stale(ctx)
 	k.jailed()
 }
@@ -78,6 +80,41 @@ func (k *checkup) transports() {
 			k.fail("postfix", "the route of host %s, %s, wants the transport %q, and master.cf has none: its mail would stay in the queue; see `postwhere postfix`", name, route, transport)
 		}
 	}
+}
+
+// hostsFile is where the names are that this machine has without DNS.
+const hostsFile = "/etc/hosts"
+
+// localNames mentions hosts that mail goes to by a name of /etc/hosts, where postwhere
+// finds it: Postfix asks DNS alone, unless smtp_host_lookup says native (postconf(5)),
+// and bounces what that does not have.
+func (k *checkup) localNames() {
+	lookup := k.conf.Value("smtp_host_lookup")
+	text, err := os.ReadFile(hostsFile)
+	if err != nil || slices.Contains(postfix.Words(lookup), "native") {
+		return
+	}
+	var local []string
+	for _, name := range slices.Sorted(maps.Keys(k.cfg.Host)) {
+		route := k.cfg.Host[name].Route
+		if m := routeHost.FindStringSubmatch(route); len(m) > 1 && !strings.HasPrefix(route, "lmtp:") && namedIn(string(text), m[1]) {
+			local = append(local, m[1])
+		}
+	}
+	if len(local) > 0 {
+		k.note("postfix", "it does not look into %s (smtp_host_lookup = %s), where this machine has %s: mail to those of them that DNS does not have bounces. `postconf -e 'smtp_host_lookup = dns, native'`, or say route with an address", hostsFile, lookup, strings.Join(local, ", "))
+	}
+}
+
+// namedIn tells whether the text of a hosts(5) file has the name.
+func namedIn(text, name string) bool {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if f := strings.Fields(line); len(f) > 1 && slices.ContainsFunc(f[1:], func(n string) bool { return strings.EqualFold(n, name) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // routed looks whether the transport map is ours.

@@ -16,9 +16,14 @@ const completionWait = time.Second
 
 func completionCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use:       "completion bash|zsh|fish",
-		Short:     "Print a completion script for a shell",
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Use:   "completion bash|zsh|fish",
+		Short: "Print a completion script for a shell",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains(cmd.ValidArgs, args[0]) {
+				return usage("completion: want one of bash, zsh and fish")
+			}
+			return nil
+		},
 		ValidArgs: []string{"bash", "zsh", "fish"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch args[0] {

@@ -42,7 +42,12 @@ and a copy of it is kept.
 
 Exit status: 0, 1 if nothing was written or a host cannot be used as it is, 64 for wrong
 usage, 78 if the file would not do.`,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("setup: what is %s? Say --host for each mail host, and --domain for each name", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
 	cmd.Flags().StringArrayVar(&s.domains, "domain", nil, "the `NAME` of the domain; again, for more names that lead to the same hosts")
