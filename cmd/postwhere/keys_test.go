@@ -113,7 +113,7 @@ func TestShippedFileWithAllDefaultsActiveChangesNothing(t *testing.T) {
 // programs that nobody has: it names no domain.
 func TestShippedFileIsRefusedUntilItIsEdited(t *testing.T) {
 	_, err := config.Load(shippedFile)
-	if want := shippedFile + ": there is no [[domain]]: name at least one, with its hosts"; err == nil || err.Error() != want {
+	if want := shippedFile + ": there is no [[domain]]: name at least one, with its hosts, or run postwhere setup"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -79,8 +79,8 @@ func TestValueOfTheWrongTypeIsRefused(t *testing.T) {
 
 func TestBadDomainIsRefused(t *testing.T) {
 	bad{
-		{"empty file", "", `p.toml: there is no [[domain]]: name at least one, with its hosts`},
-		{"no domain", "[search]\ndeadline = '1s'\n", `p.toml: there is no [[domain]]: name at least one, with its hosts`},
+		{"empty file", "", `p.toml: there is no [[domain]]: name at least one, with its hosts, or run postwhere setup`},
+		{"no domain", "[search]\ndeadline = '1s'\n", `p.toml: there is no [[domain]]: name at least one, with its hosts, or run postwhere setup`},
 		{"no name", one + "[[domain]]\nhosts = ['mail2']\n", `p.toml: domain 2 has no name: say name = "example.com" in [[domain]]`},
 		{"no names", "[[domain]]\nname = []\nhosts = ['mail2']\n", `p.toml: domain 1 has no name: say name = "example.com" in [[domain]]`},
 		{"empty name", "[[domain]]\nname = ''\nhosts = ['mail2']\n", `p.toml: domain 1: domain "": want labels between single dots, 255 octets at most`},

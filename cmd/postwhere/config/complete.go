@@ -19,7 +19,7 @@ func (c *Config) complete(dir string) error {
 	var wrong problems
 	c.dir = dir
 	if len(c.Domain) == 0 {
-		wrong.add("there is no [[domain]]: name at least one, with its hosts")
+		wrong.add("there is no [[domain]]: name at least one, with its hosts, or run postwhere setup")
 	}
 	c.completeNames(&wrong)
 	if !transportName.MatchString(c.Postfix.Transport) || slices.Contains(refusingTransports, c.Postfix.Transport) {
