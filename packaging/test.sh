@@ -25,7 +25,6 @@ lintian                             lintian
 man                                 man-db groff-base
 mandoc                              mandoc
 miltertest                          miltertest
-ip                                  iproute2
 mount                               mount
 postfix                             postfix
 redis-server                        redis-server

@@ -114,6 +114,10 @@ func giveUp(t testing.TB, format string, args ...any) {
 // Path returns where a file of the machine, of an absolute path, is found out here.
 func (m *Machine) Path(name string) string { return "/proc/" + m.pid + "/root" + name }
 
+// Network is what is said out here before a command that is to run out here, but on
+// the machine's network, of which loopback is all.
+func (m *Machine) Network() []string { return []string{"nsenter", "--net=/proc/" + m.pid + "/ns/net"} }
+
 // Copy copies a file of this machine into the other, so that it may be run.
 func (m *Machine) Copy(t testing.TB, from, to string) {
 	t.Helper()

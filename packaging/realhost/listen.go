@@ -2,9 +2,12 @@ package realhost
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +101,24 @@ func greeting(addr string) error {
 	}
 	for err == nil {
 		_, err = r.ReadString('\n')
+	}
+	return nil
+}
+
+// greetingScript is [greeting] by bash, of a host and a port.
+const greetingScript = `exec 3<>"/dev/tcp/$1/$2" && printf 'QUIT\r\n' >&3 && IFS= read -r line <&3 && [[ $line == 220* ]] && cat <&3`
+
+// greetingOn is [greeting] on another network, see [PostfixConfig].
+func greetingOn(network []string, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), greetingTime)
+	defer cancel()
+	argv := append(slices.Clone(network), "bash", "-c", greetingScript, "greeting", host, port)
+	if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil
 }

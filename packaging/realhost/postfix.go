@@ -32,6 +32,11 @@ type PostfixConfig struct {
 	// They are written next to main.cf, so that parameters can refer to
 	// them by "texthash:$config_directory/NAME".
 	Files map[string]string
+
+	// Network is what is said before a command to run it on another network, such
+	// as "nsenter --net=FILE". The server is there, and its addresses are: they have
+	// to be given. None means this machine's.
+	Network []string
 }
 
 // SMTPService is an smtpd(8) in master.cf.
@@ -115,7 +120,10 @@ func Postfix(t testing.TB, cfg PostfixConfig) *Server {
 	s.logFile = filepath.Join(s.dir, "mail.log")
 	s.pidFile = filepath.Join(queue, "pid", "master.pid")
 	postfix := program(t, "postfix")
-	s.startCommand = []string{postfix, "-c", s.etc, "start"}
+	s.startCommand = append(slices.Clone(cfg.Network), postfix, "-c", s.etc, "start")
+	if len(cfg.Network) > 0 {
+		s.answers = func(addr string) error { return greetingOn(cfg.Network, addr) }
+	}
 	// "postfix stop" is the same but for looking once a second whether
 	// Postfix has ended, for which Server.Stop looks more often.
 	s.stopCommand = []string{postfix, "-c", s.etc, "abort"}
