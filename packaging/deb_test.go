@@ -59,7 +59,7 @@ func TestDebsLife(t *testing.T) {
 	s.wantsVersion(t, newVersion)
 	s.stats(t, map[string]string{"/etc/postwhere/postwhere.toml": "root:postwhere 640"})
 
-	if said := s.Run(t, "dpkg", "--remove", "postwhere"); !strings.Contains(said, "Postfix still asks postwhere") {
+	if said := s.Run(t, "dpkg", "--remove", "postwhere"); !strings.Contains(said, stillAsks) {
 		t.Errorf("that Postfix still asks is not told:\n%s", said)
 	}
 	s.wants(t, "anna@example.com", refused...)
@@ -79,6 +79,10 @@ func TestDebsLife(t *testing.T) {
 		t.Errorf("Postfix's configuration has changed:\n%s", got)
 	}
 }
+
+// stillAsks is how a removal says that Postfix goes on to ask, and what undoes that.
+const stillAsks = `postwhere: Postfix still asks postwhere, and without it tells clients to try again later.
+  "postwhere postfix --undo" detaches it: `
 
 // refused is what who asks is told by nobody.
 var refused = []string{"/run/ask: connect: Connection refused", "/run/ask: line 3: /dev/tcp/127.0.0.1/10045: Connection refused", "refused"}

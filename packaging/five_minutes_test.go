@@ -59,9 +59,14 @@ func (s *site) isAttachedInFiveMinutes(t *testing.T, first machine.First) {
 	s.stats(t, map[string]string{"/etc/postwhere/postwhere.toml": "root:postwhere 640"})
 }
 
-// isGone wants that all is undone, and that there is nothing more of postwhere than
-// there was; what setup keeps when it is run again, included.
+// isGone wants that all can be undone, also after a removal, as that says; and that
+// then there is nothing more of postwhere than there was, of what setup keeps when it is
+// run again either.
 func (s *site) isGone(t *testing.T, files map[string]string, traces []string) {
+	if said := s.Run(t, "dpkg", "--remove", "postwhere"); !strings.Contains(said, stillAsks) {
+		t.Errorf("that Postfix still asks is not told:\n%s", said)
+	}
+	s.dpkg(t, newVersion)
 	s.Run(t, "postwhere", "postfix", "--undo", "--yes")
 	if after := s.postfixsFiles(t); !maps.Equal(after, files) {
 		t.Errorf("Postfix's configuration is not as it was: %v, was %v", after, files)
@@ -69,7 +74,7 @@ func (s *site) isGone(t *testing.T, files map[string]string, traces []string) {
 	_ = s.Try("postwhere", "setup", "--force", "--domain", "example.org", "--host", "127.1.0.3") // which says what is wrong with that
 	s.stats(t, map[string]string{"/etc/postwhere/postwhere.toml": "root:postwhere 640", "/etc/postwhere/postwhere.toml.20*": "root:postwhere 640"})
 
-	if said := s.Run(t, "dpkg", "--remove", "postwhere"); strings.Contains(said, "Postfix") {
+	if said := s.Run(t, "dpkg", "--remove", "postwhere"); strings.Contains(said, "Postfix still asks") {
 		t.Errorf("it is said that Postfix still asks:\n%s", said)
 	}
 	s.Run(t, "dpkg", "--purge", "postwhere")

@@ -48,7 +48,10 @@ func TestRpmsLife(t *testing.T) {
 	s.answers(t)
 	s.wantsVersion(t, newVersion)
 
-	s.Run(t, "rpm", "--force-debian", "-e", "postwhere")
+	s.Write(t, "/etc/postfix/main.cf", "compatibility_level = 3.6\ntransport_maps = socketmap:inet:127.0.0.1:10047:transport\n")
+	if said := s.Run(t, "rpm", "--force-debian", "-e", "postwhere"); !strings.Contains(said, stillAsks) {
+		t.Errorf("that Postfix still asks is not told:\n%s", said)
+	}
 	s.wants(t, "anna@example.com", refused...)
 	s.Run(t, "test", "-e", "/etc/postwhere/postwhere.toml.rpmsave")
 	s.Run(t, "getent", "passwd", "postwhere")
