@@ -23,18 +23,21 @@ type Change struct {
 	dir    string            // of the instance
 	copy   string            // of its configuration
 	now    map[string]string // the files of the instance, "" for one that is not there
-	before map[string]string // the same without what the record has
-	last   record
+	before map[string]string // the same without what the records have
+	made   []record          // the last one last
 }
 
 // Open begins a change of the instance in dir. Nothing is touched. Close it.
 func Open(dir string) (*Change, error) {
 	c := &Change{dir: dir, now: make(map[string]string)}
 	var err error
-	if c.last, err = readRecord(dir); err != nil {
+	if c.made, err = readRecords(dir); err != nil {
 		return nil, fmt.Errorf("the record of what was changed: %w", err)
 	}
-	names := append(slices.Sorted(maps.Keys(c.last.after)), both...)
+	names := slices.Clone(both)
+	for _, r := range c.made {
+		names = append(names, slices.Sorted(maps.Keys(r.after))...)
+	}
 	for _, name := range names {
 		if c.now[name], err = readFile(filepath.Join(dir, name)); err != nil {
 			return nil, err
@@ -58,14 +61,24 @@ func (c *Change) Close() { _ = os.RemoveAll(c.copy) }
 func (c *Change) Dir() string { return c.copy }
 
 // Recorded tells whether there is something to take back.
-func (c *Change) Recorded() bool { return c.last.dir != "" }
+func (c *Change) Recorded() bool { return len(c.made) > 0 }
 
-// TakeBack takes back, in the copy, what the last record says was changed. What
-// somebody else has changed since stays. missed says which entries could not be
-// taken back.
+// TakeBack takes back, in the copy, what the records say was changed. What somebody
+// else has changed since stays. missed says which entries could not be taken back.
+//
+// There is more than one record if a change has ended between its record and its
+// files. Each says how all was before the first: so all are taken back, the last first.
 func (c *Change) TakeBack() (missed []string, err error) {
-	for name, after := range c.last.after {
-		before, now := c.last.before[name], c.now[name]
+	for _, r := range slices.Backward(c.made) {
+		missed = append(missed, c.takeBack(r)...)
+	}
+	slices.Sort(missed)
+	return slices.Compact(missed), c.fill(c.before)
+}
+
+func (c *Change) takeBack(r record) (missed []string) {
+	for name, after := range r.after {
+		before, now := r.before[name], c.before[name]
 		switch {
 		case name == both[0] || name == both[1]:
 			k := mainCF
@@ -77,12 +90,12 @@ func (c *Change) TakeBack() (missed []string, err error) {
 			missed = append(missed, left...)
 		case now == after:
 			c.before[name] = before
+		case now == before, after == before: // never put in place
 		default:
 			missed = append(missed, name)
 		}
 	}
-	slices.Sort(missed)
-	return missed, c.fill(c.before)
+	return missed
 }
 
 // Edit makes changes in the copy.

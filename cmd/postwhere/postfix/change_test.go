@@ -76,7 +76,7 @@ func TestReplaceKeepsModeAndLink(t *testing.T) {
 	}
 }
 
-// The last record counts; it is for its owner alone, and goes without a trace.
+// A record is for its owner alone, and goes without a trace.
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	conf := t.TempDir()
@@ -91,9 +91,14 @@ func TestRecord(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(conf, recordName, "zzz"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	got, err := readRecord(conf)
-	if err != nil || !maps.Equal(got.before, last.before) || !maps.Equal(got.after, last.after) {
-		t.Errorf("got %+v, %v, want %+v", got, err, last)
+	got, err := readRecords(conf)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for i, want := range []record{old, last} {
+		if !maps.Equal(got[i].before, want.before) || !maps.Equal(got[i].after, want.after) {
+			t.Errorf("got %+v, want %+v", got[i], want)
+		}
 	}
 	err = filepath.Walk(filepath.Join(conf, recordName), func(path string, info os.FileInfo, err error) error {
 		if err == nil && info.Mode()&0o077 != 0 {
@@ -104,7 +109,7 @@ func TestRecord(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, r := range []record{got, old, {}} {
+	for _, r := range []record{got[1], old, {}} {
 		if err := r.forget(); err != nil {
 			t.Error(err)
 		}
@@ -118,7 +123,7 @@ func TestRecord(t *testing.T) {
 	if left, err := os.ReadDir(conf); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
-	if got, err := readRecord(conf); err != nil || got.dir != "" {
+	if got, err := readRecords(conf); err != nil || len(got) > 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

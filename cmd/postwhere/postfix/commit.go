@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/google/renameio/v2"
@@ -90,22 +91,23 @@ func (c *Change) putBack(ctx context.Context) error {
 	return nil
 }
 
-// install writes the files that are not so yet, main.cf and master.cf last: they
-// refer to the others.
+// install writes the files that are not so yet, each as a whole: what refers to
+// another comes after it, and goes before it. So whatever ends us in between, a
+// process of Postfix's that starts then finds all that it is told of.
 func (c *Change) install(texts map[string]string) error {
-	names := slices.Sorted(maps.Keys(texts))
-	slices.SortStableFunc(names, func(a, b string) int { return slices.Index(both, a) - slices.Index(both, b) })
-	for _, name := range names {
-		path := filepath.Join(c.dir, name)
-		is, err := readFile(path)
-		switch {
-		case err != nil:
+	is := make(map[string]string)
+	for name := range texts {
+		var err error
+		if is[name], err = readFile(filepath.Join(c.dir, name)); err != nil {
 			return err
-		case is == texts[name]:
-			continue
-		case texts[name] == "":
+		}
+	}
+	for _, name := range inOrder(is, texts) {
+		path := filepath.Join(c.dir, name)
+		var err error
+		if texts[name] == "" {
 			err = os.Remove(path)
-		default:
+		} else {
 			err = replace(path, texts[name])
 		}
 		if err != nil {
@@ -113,6 +115,38 @@ func (c *Change) install(texts map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// inOrder returns the files that change, in the order in which they are to be
+// written: files that both refer to, main.cf, master.cf, which refers to main.cf, and
+// what nobody refers to any more. Where main.cf loses a parameter to which master.cf
+// refers until then, such as who may come in at an inner door, master.cf goes first.
+func inOrder(is, will map[string]string) []string {
+	files := slices.Clone(both)
+	if losesParameters(is, will) {
+		slices.Reverse(files)
+	}
+	var first, last []string
+	for _, name := range slices.Sorted(maps.Keys(will)) {
+		switch {
+		case slices.Contains(both, name):
+		case will[name] == "":
+			last = append(last, name)
+		default:
+			first = append(first, name)
+		}
+	}
+	return slices.DeleteFunc(slices.Concat(first, files, last), func(name string) bool {
+		return is[name] == will[name]
+	})
+}
+
+// losesParameters tells whether main.cf will lack a parameter that master.cf uses now.
+func losesParameters(is, will map[string]string) bool {
+	left := entriesOf(will["main.cf"], parameterOf)
+	return slices.ContainsFunc(entriesOf(is["main.cf"], parameterOf), func(e entry) bool {
+		return e.key != "" && find(left, e.key) < 0 && strings.Contains(is["master.cf"], "$"+e.key)
+	})
 }
 
 // replace writes a file by rename, with the owner and the mode that it had. A link

@@ -105,6 +105,7 @@ func (k kind) takenBack(before, after, now string) (text string, missed []string
 		case n < 0 && a < 0: // taken out by us, and nobody has put it back
 			is = append(is, was[b])
 		case n < 0 || a < 0: // taken out, or put back, by somebody else
+		case b >= 0 && is[n].text == was[b].text: // never put in place, or put back
 		case is[n].text == ours[a].text && b >= 0:
 			is[n].text = was[b].text
 			// postconf has left the comments in it behind it.

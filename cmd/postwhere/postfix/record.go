@@ -24,18 +24,19 @@ type record struct {
 	before, after map[string]string
 }
 
-// readRecord returns the last record of an instance, the zero value if there is none.
-func readRecord(conf string) (record, error) {
+// readRecords returns all records of an instance, the last one last.
+func readRecords(conf string) ([]record, error) {
 	all, err := recordsIn(conf)
-	if err != nil || len(all) == 0 {
-		return record{}, err
+	for i := range all {
+		r := &all[i]
+		if err == nil {
+			r.before, err = readAll(filepath.Join(r.dir, "before"))
+		}
+		if err == nil {
+			r.after, err = readAll(filepath.Join(r.dir, "after"))
+		}
 	}
-	r := all[len(all)-1]
-	if r.before, err = readAll(filepath.Join(r.dir, "before")); err != nil {
-		return record{}, err
-	}
-	r.after, err = readAll(filepath.Join(r.dir, "after"))
-	return r, err
+	return all, err
 }
 
 // recordsIn returns the folders of all records of an instance, the last one last, and
