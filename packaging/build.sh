@@ -23,7 +23,6 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# nfpm takes files' modes for the package's.
 umask 022
 
 # What the environment says of other builds is not for this one.
@@ -76,6 +75,8 @@ main() {
 	completions
 	documents
 	debian
+	# nfpm takes the modes of files and folders, which a clone has by its owner's umask.
+	chmod -R u=rwX,go=rX,ug-s "$scratch"
 	find "$scratch" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	cd "$scratch"
 	for ARCH in $architectures; do
@@ -106,6 +107,7 @@ completions() {
 documents() {
 	local doc=$scratch/doc way
 	cp README.md packaging/README.SELinux "$doc"
+	cp LICENSE "$scratch"
 	gzip -9nc CHANGELOG.md >"$doc/NEWS.md.gz"
 	libraries | gzip -9n >"$doc/libraries.gz"
 	cp packaging/examples/* "$doc/examples"

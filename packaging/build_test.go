@@ -14,7 +14,8 @@ import (
 	"postwhere/packaging/realhost"
 )
 
-// The files that git knows, copied elsewhere, give the same packages.
+// The files that git knows, copied elsewhere, give the same packages, whatever the
+// umask, the time zone and the language of whoever has cloned them.
 func TestSameInputGivesTheSameBytes(t *testing.T) {
 	realhost.Need(t, "git", "tar")
 	elsewhere := filepath.Join(t.TempDir(), "another name")
@@ -25,8 +26,11 @@ func TestSameInputGivesTheSameBytes(t *testing.T) {
 	if said, err := copied.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
+	output(t, "chmod", "-R", "go-rwx", elsewhere) // as a umask of 077 has it
+	output(t, "chmod", "g+s", elsewhere+"/packaging")
 	out := t.TempDir()
-	if wrong := build(elsewhere+"/packaging/build.sh", out, "POSTWHERE_VERSION="+newVersion, "POSTWHERE_ARCHITECTURES="+runtime.GOARCH, "SOURCE_DATE_EPOCH="+testEpoch); wrong != "" {
+	if wrong := build(elsewhere+"/packaging/build.sh", out, "POSTWHERE_VERSION="+newVersion, "POSTWHERE_ARCHITECTURES="+runtime.GOARCH, "SOURCE_DATE_EPOCH="+testEpoch,
+		"TZ=Pacific/Auckland", "LC_ALL=C.UTF-8", "LANGUAGE=de"); wrong != "" {
 		t.Fatal(wrong)
 	}
 	for _, format := range []string{"deb", "rpm"} {

@@ -52,6 +52,7 @@ var (
 		/usr/lib/systemd/system/postwhere-policy.socket
 		/usr/lib/systemd/system/postwhere-milter.socket
 		/usr/lib/systemd/system/postwhere-socketmap.socket
+		/usr/share/licenses/postwhere/LICENSE
 		/usr/share/zsh/site-functions/_postwhere`)
 )
 
