@@ -200,7 +200,7 @@ func (a *attacher) judges() {
 		})
 	case byNothing:
 	}
-	a.put("smtpd_recipient_restrictions", a.ourPolicy, policy, settlesAt, why)
+	a.put("smtpd_recipient_restrictions", a.ourPolicy, policy, a.beforeSettled, why)
 	a.put("smtpd_milters", a.ourMilter, milter, func(words []string) int { return len(words) }, why)
 	a.put("relay_recipient_maps", a.ourRecipients, recipients, first, why)
 }
@@ -249,10 +249,17 @@ func (a *attacher) ourRecipients(words []string, i int) int {
 	return 0
 }
 
-// settlesAt returns the index of the first restriction behind which nobody is asked.
-func settlesAt(words []string) int {
+// beforeSettled returns the index, in smtpd_recipient_restrictions as it is written, of
+// the first word behind which nobody is asked. If that is hidden in a parameter that is
+// referred to, it is the first of these.
+func (a *attacher) beforeSettled(words []string) int {
 	if i := slices.IndexFunc(words, settles); i >= 0 {
 		return i
+	}
+	if slices.ContainsFunc(postfix.Words(a.conf.Value("smtpd_recipient_restrictions")), settles) {
+		if i := slices.IndexFunc(words, func(w string) bool { return strings.Contains(w, "$") }); i >= 0 {
+			return i
+		}
 	}
 	return len(words)
 }
