@@ -139,6 +139,10 @@ socketmap = ["unix:/var/spool/postfix/postwhere/socketmap"]
 	s.Shell(t, "rm -f /var/spool/postfix/postwhere/*")
 	s.Run(t, "systemctl", "start", "postwhere")
 	reached("made by the daemon")
+	// As many may wait as at systemd's, though the unit hides from Go how many that is.
+	if is, want := s.Shell(t, "ss -Hxl src unix:/var/spool/postfix/postwhere/policy | awk '{print $4}'"), s.Shell(t, `awk '{print ($1 < 4096) ? $1 : 4096}' /proc/sys/net/core/somaxconn`); is != want {
+		t.Errorf("%s may wait at a socket of the daemon's, want %s", is, want)
+	}
 }
 
 // logcheck wants that logcheck is silent about what the daemon has logged of a good

@@ -99,6 +99,9 @@ func (d *daemon) listen(key doorKey) (net.Listener, error) {
 	if name := d.inherited.otherName(key.listen); err != nil && name != "" {
 		return nil, fmt.Errorf("systemd listens there for %q: let its socket unit say FileDescriptorName=%s", name, key.face)
 	}
+	if at := d.inherited.onPort(key.listen); errors.Is(err, syscall.EADDRINUSE) && at != "" {
+		return nil, fmt.Errorf("systemd listens at %s: let the socket unit have the address that [listen] has, or disable it (%w)", at, err)
+	}
 	return l, err
 }
 
@@ -201,7 +204,9 @@ func listen(at config.Listener) (net.Listener, error) {
 		return nil, fmt.Errorf("there is no directory %s: make it, and let the daemon's user write there", filepath.Dir(at.Address))
 	case err != nil:
 		return nil, err
-	case at.Network != "unix":
+	}
+	lengthenQueue(l)
+	if at.Network != "unix" {
 		return l, nil
 	}
 	if err := openToGroup(at.Address); err != nil {
@@ -209,6 +214,24 @@ func listen(at config.Listener) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// backlog is how many clients may wait to be accepted, as in our socket units; the
+// kernel cuts it to net.core.somaxconn.
+const backlog = 4096
+
+// lengthenQueue makes room for clients that wait. Go takes 128 for the most where it
+// cannot read what the kernel allows, and ProcSubset=pid of our unit hides that. Who
+// finds the queue of a Unix socket full is refused at once.
+func lengthenQueue(l net.Listener) {
+	c, ok := l.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if raw, err := c.SyscallConn(); err == nil {
+		// listen(2) again sets the queue alone. Without it there is a shorter one.
+		_ = raw.Control(func(fd uintptr) { _ = syscall.Listen(int(fd), backlog) })
+	}
 }
 
 // openToGroup lets the group of the socket's directory in, and nobody else.

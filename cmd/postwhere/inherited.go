@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"postwhere/cmd/postwhere/config"
@@ -63,6 +64,18 @@ func (in *inherited) otherName(at config.Listener) string {
 	for _, s := range in.sockets {
 		if s.at(at) {
 			return s.name
+		}
+	}
+	return ""
+}
+
+// onPort returns where systemd listens on the port of an address, "" if it does not: it
+// is in the way of who wants to listen there at every address of the machine.
+func (in *inherited) onPort(at config.Listener) string {
+	for _, s := range in.sockets {
+		have, is := s.addr.(*net.TCPAddr)
+		if is && at.Network == "tcp" && strings.HasSuffix(at.Address, ":"+strconv.Itoa(have.Port)) {
+			return have.String()
 		}
 	}
 	return ""

@@ -165,3 +165,21 @@ func TestSocketOfAnotherNameIsNoListener(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Who would listen on all addresses of the machine is told what is in the way.
+func TestSocketOfOneAddressIsInTheWayOfAllAddresses(t *testing.T) {
+	mail1 := startOddHost(t, having("anna@example.com"))
+	file, at := handedOver(t, "policy", "tcp", "127.0.0.1:0")
+	_, port, _ := net.SplitHostPort(at)
+	d := newDaemon(newMaillog(testWriter{t}))
+	in, err := inherit([]*os.File{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.inherited = in
+	defer in.close()
+	err = d.adopt(parse(t, listenText(mail1, `policy = ["inet:0.0.0.0:`+port+`"]`)))
+	if err == nil || !strings.Contains(err.Error(), "systemd listens at "+at+": let the socket unit have the address that [listen] has, or disable it") {
+		t.Errorf("got %v", err)
+	}
+}
