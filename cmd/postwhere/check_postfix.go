@@ -18,7 +18,8 @@ import (
 var postfixParameters = []string{
 	"relay_domains", "mydestination", "virtual_mailbox_domains", "virtual_alias_domains", "transport_maps",
 	"smtpd_recipient_restrictions", "smtpd_relay_restrictions", "relay_recipient_maps", "virtual_alias_maps", "recipient_canonical_maps", "canonical_maps",
-	"smtpd_milters", "non_smtpd_milters", "queue_directory", "smtp_host_lookup",
+	"smtpd_milters", "non_smtpd_milters", "queue_directory",
+	"smtp_host_lookup", "smtp_dns_support_level", "disable_dns_lookups",
 }
 
 // readPostfix reads the Postfix of this machine, if there is one.
@@ -86,12 +87,14 @@ func (k *checkup) transports() {
 const hostsFile = "/etc/hosts"
 
 // localNames mentions hosts that mail goes to by a name of /etc/hosts, where postwhere
-// finds it: Postfix asks DNS alone, unless smtp_host_lookup says native (postconf(5)),
-// and bounces what that does not have.
+// finds it: Postfix asks DNS alone, unless smtp_host_lookup says native or DNS is not
+// used at all (postconf(5)), and bounces what that does not have.
 func (k *checkup) localNames() {
-	lookup := k.conf.Value("smtp_host_lookup")
+	lookup, level := k.conf.Value("smtp_host_lookup"), k.conf.Value("smtp_dns_support_level")
+	native := level == "disabled" || level == "" && k.conf.Value("disable_dns_lookups") == "yes" ||
+		slices.Contains(postfix.Words(lookup), "native")
 	text, err := os.ReadFile(hostsFile)
-	if err != nil || slices.Contains(postfix.Words(lookup), "native") {
+	if err != nil || native {
 		return
 	}
 	var local []string
