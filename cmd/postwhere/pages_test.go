@@ -22,8 +22,14 @@ func makePages(t *testing.T) (folder string) {
 		readDocument(t, source) // so that go test knows what the result hangs on
 	}
 	folder = filepath.Join(t.TempDir(), "new", "man")
-	if out, err := command(t, "../../packaging/man.sh", folder); err != nil || out != "" {
-		t.Fatalf("%v\n%s", err, out)
+	out, err := command(t, "../../packaging/man.sh", folder)
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "go: downloading ") { // the first time on a machine
+			t.Error(line)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return folder
 }
