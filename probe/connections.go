@@ -67,24 +67,44 @@ func leave(ctx context.Context, s *session) {
 	s.end()
 }
 
+// bury ends a session whose place is not to be kept by a fault of ours.
+func (p *Prober) bury(s *session) {
+	defer func() { _ = p.fault(recover()) }()
+	leave(context.Background(), s)
+}
+
 // leaveSoon ends a session with a host that is far away. Its place is free at
 // once: the host hears the QUIT before it sees the next connection, and the
-// farewell takes a round trip. It tells whether it did: a host that takes longer may
-// have half as many connections more than it was to have.
+// farewell takes a round trip. It tells whether it did.
 func (p *Prober) leaveSoon(held *puddle.Resource[*session]) bool {
+	if !p.vacate(held) {
+		return false
+	}
+	p.sayGoodbye(held.Value())
+	return true
+}
+
+// vacate frees the place of a session that is about to be left, for the next
+// connection. It tells whether it did: a host that takes longer to see that it is left
+// may have half as many connections more than it was to have. It ends with sayGoodbye.
+func (p *Prober) vacate(held *puddle.Resource[*session]) bool {
 	if int(p.leaving.Add(1)) > max(p.cfg.Connections/2, 1) {
 		p.leaving.Add(-1)
 		return false
 	}
-	s := held.Value()
-	_ = s.leave(context.Background()) // which never is done
-	p.helpers.Go(func() {
-		defer p.leaving.Add(-1)
-		s.end()
-	})
 	held.Hijack()
 	p.warmUp()
 	return true
+}
+
+// sayGoodbye ends a session that has no place any more.
+func (p *Prober) sayGoodbye(s *session) {
+	_ = s.leave(context.Background()) // which never is done
+	p.helpers.Go(func() {
+		defer p.leaving.Add(-1)
+		defer func() { _ = p.fault(recover()) }()
+		s.end()
+	})
 }
 
 // warmUp opens a connection ahead if no other is ready: the next question finds
@@ -102,7 +122,9 @@ func (p *Prober) warmUp() {
 	}
 	p.warming++
 	p.helpers.Go(func() {
-		_ = p.openAhead(context.Background()) // there may be no room for it, or no host
+		if p.openAhead(context.Background()) == nil { // there may be no room for it, or no host
+			p.serveLine()
+		}
 		p.mu.Lock()
 		p.warming--
 		p.mu.Unlock()
@@ -201,9 +223,7 @@ func (p *Prober) release(held *puddle.Resource[*session]) {
 		}
 		return
 	}
-	if !s.spoilt {
-		p.cfg.learnt.budget.lasted(s.used, time.Now())
-	}
+	s.lasted()
 	if p.cfg.learnt.pace.isFar() && !s.spoilt && p.leaveSoon(held) {
 		return
 	}

@@ -88,6 +88,70 @@ func TestACrowdFillsConnections(t *testing.T) {
 	})
 }
 
+// A question that comes while another waits for its reply does not wait for it, though
+// there is one connection only.
+func TestAQuestionInACrowdDoesNotWaitForTheReplyToAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := &distantHost{owns: "anna"}
+		p := ofHost(t, &fakeHost{}, func(c *Config) { c.Method, c.Connections, c.dial = RCPT, 1, host.dial })
+		wantSays(t, p, "nobody@d.test", policy.No)
+		p.asking.Add(10) // a crowd
+		defer p.asking.Add(-10)
+		var asking sync.WaitGroup
+		for i, who := range []string{"anna", "bert", "annabel", "carl", "annamaria"} {
+			asking.Go(func() {
+				time.Sleep(time.Duration(i) * roundTrip / 8)
+				begun := time.Now()
+				got := ask(t, p, who+"@d.test")
+				took := time.Since(begun)
+				t.Logf("%s: %s after %s", who, got.Says, took)
+				if want := map[bool]policy.Says{true: policy.Yes, false: policy.No}[strings.HasPrefix(who, "anna")]; got.Says != want {
+					t.Errorf("%s: %s %s", who, got.Says, got.Why)
+				}
+				// A yes waits for the refusal behind it.
+				if took > roundTrip*13/10 {
+					t.Errorf("%s: after %s", who, took)
+				}
+			})
+		}
+		asking.Wait()
+		p.Close()
+		host.running.Wait()
+		if n := host.sessions.Load(); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+// A connection over which the host says nothing more keeps those who ask later from
+// nothing.
+func TestASilentConnectionGetsNoMoreOfACrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := crowdHost(func(_ *dialogue, verb, arg, said string) string {
+			if verb == "RCPT" && isAbout(arg, "silence") {
+				return hang
+			}
+			return said
+		})
+		p := ofHost(t, h, func(c *Config) { c.Method, c.Connections, c.ReplyTimeout = RCPT, 2, 20*time.Second })
+		wantSays(t, p, "nobody@d.test", policy.No)
+		p.asking.Add(10) // a crowd
+		defer p.asking.Add(-10)
+		var asking sync.WaitGroup
+		asking.Go(func() { ask(t, p, "silence@d.test") })
+		time.Sleep(2 * time.Second)
+		for i := range 5 {
+			asking.Go(func() {
+				begun := time.Now()
+				if got := ask(t, p, fmt.Sprintf("anna%d@d.test", i)); got.Says != policy.Yes || time.Since(begun) > 5*time.Second {
+					t.Errorf("%s after %s: %s", got.Says, time.Since(begun), got.Why)
+				}
+			})
+		}
+		asking.Wait()
+	})
+}
+
 // Connections that lie ready, but bear no calibration any more, are renewed, and
 // not looked at again and again.
 func TestACrowdOfAnotherDomainIsCalibrated(t *testing.T) {

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -80,8 +81,55 @@ func newPipeHost(answer answerer) *fakeHost { return &fakeHost{answer: answer} }
 
 func (h *fakeHost) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
-	h.begin(server)
+	h.begin(h.eager(server))
 	return client, nil
+}
+
+// eagerConn writes without waiting until what it writes is read, as far as a socket
+// does.
+type eagerConn struct {
+	net.Conn
+	said  chan []byte
+	ended chan struct{} // is closed by Close
+	end   func()
+}
+
+func (h *fakeHost) eager(conn net.Conn) net.Conn {
+	c := eagerConn{Conn: conn, said: make(chan []byte, 100), ended: make(chan struct{})}
+	c.end = sync.OnceFunc(func() { close(c.ended) })
+	h.conns.Go(func() {
+		defer func() { _ = conn.Close() }()
+		for {
+			var text []byte
+			select {
+			case text = <-c.said:
+			case <-c.ended:
+				if len(c.said) == 0 {
+					return
+				}
+				text = <-c.said
+			}
+			if _, err := conn.Write(text); err != nil {
+				c.end()
+				return
+			}
+		}
+	})
+	return c
+}
+
+func (c eagerConn) Write(text []byte) (int, error) {
+	select {
+	case <-c.ended:
+		return 0, net.ErrClosed
+	case c.said <- bytes.Clone(text):
+		return len(text), nil
+	}
+}
+
+func (c eagerConn) Close() error {
+	c.end()
+	return nil
 }
 
 func (h *fakeHost) begin(conn net.Conn) {

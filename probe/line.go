@@ -30,11 +30,17 @@ func (c *crowd) first() (policy.Address, bool) {
 	return c.line[0].address, true
 }
 
-// leave takes a question out of the line, if it is there yet.
+// leave takes a question out of the line, if it is there yet. A pipe that carries it
+// looks whether anybody waits for the others.
 func (c *crowd) leave(one *pending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	one.gone = true
+	for _, q := range c.open {
+		if slices.Contains(q.left, one) {
+			q.wake()
+		}
+	}
 }
 
 // errOneByOne: the host is not asked in pipes now.
@@ -84,11 +90,4 @@ func (c *crowd) close() {
 	defer c.mu.Unlock()
 	c.closed = true
 	c.disperse(errOneByOne, everyone)
-}
-
-// forsaken tells whether nobody waits for any of the questions any more.
-func (c *crowd) forsaken(questions []*pending) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !slices.ContainsFunc(questions, func(one *pending) bool { return !one.gone })
 }

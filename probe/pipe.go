@@ -3,6 +3,8 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/jackc/puddle/v2"
@@ -10,27 +12,47 @@ import (
 	"postwhere/policy"
 )
 
-// pipe carries questions of the crowd over one connection, round by round: RCPT TO
-// of one MAIL transaction, as many as the connection bears in one write, and then
-// their replies (PIPELINING, RFC 2920). So they take one round trip, however many
-// there are. A reply is known by its place. That is relied on only where a refusal
-// repeats the address: one about another address shows that the stream is out of
-// step. A yes, which repeats nothing, is handed on when what follows has shown that
-// it is in step: a refusal, or the end of the round. It is used by one goroutine.
+// pipe carries questions of the crowd over one connection: RCPT TO of one MAIL
+// transaction, as many as the connection bears, each as soon as it comes, whether or
+// not those before it have a reply (PIPELINING, RFC 2920). So they take one round trip,
+// however many there are. A reply is known by its place. That is relied on only where a
+// refusal repeats the address: one about another address shows that the stream is out of
+// step. A yes, which repeats nothing, is handed on when what follows has shown that it
+// is in step: a refusal, or the end of what there is to reply to; until then no more
+// questions are taken. It is used by one goroutine, but for what is under the lock.
 type pipe struct {
-	p    *Prober
-	held *puddle.Resource[*session]
-	s    *session
-	wont bool       // the host holds accepted recipients back, or does not take our sender
-	left []*pending // questions of the round that have no reply yet, in order
+	p      *Prober
+	held   *puddle.Resource[*session]
+	s      *session
+	wont   bool           // the host holds accepted recipients back, or does not take our sender
+	begins bool           // MAIL has no reply yet
+	fresh  bool           // the next reply is to the first question
+	heard  []policy.Reply // to the first of what is left: each a yes, not known to be in step
+	said   time.Time      // when the last reply came
+	lone   bool           // it has no place in the pool any more
+	timer  bool           // soon is on its way
+	put    int            // how many of those left were written
+
+	// The crowd's lock is for these.
+	left   []*pending // questions that have no reply yet, or one in heard; in order
+	free   int        // how many more may be given to it
+	leaves bool       // it gets no more
+	parked bool       // it waits for the host
+	owed   time.Time  // since when, for the next reply
+	woken  bool       // it is not to wait
+	soon   bool       // its place may be had by another connection
 }
 
-// room is how many more questions the connection may carry: each may be refused.
+// room is how many more questions the connection may carry: each may be refused. The
+// lock is held.
 func (q *pipe) room() int {
-	if q.wont || q.s.spoilt || q.s.over != nil || time.Since(q.s.born) > maxAge {
+	if q.wont || q.leaves || q.s.spoilt || q.s.over != nil || len(q.heard) > 0 || time.Since(q.s.born) > maxAge {
 		return 0
 	}
-	return q.s.cfg.learnt.budget.left(RCPT, q.s.used)
+	expected := q.s.used
+	expected.refusals += len(q.left)
+	expected.rcpts += len(q.left) - q.put
+	return q.s.cfg.learnt.budget.left(RCPT, expected)
 }
 
 // takes tells whether a question can be put over this connection: the host of this
@@ -44,105 +66,233 @@ func (q *pipe) takes(one *pending) (ok bool) {
 // errPiped: a reply in the pipe was about another address.
 var errPiped = fmt.Errorf("%w: a reply about another address", errOutOfStep)
 
-// round puts the questions and hands on the replies. If it fails, those that have
-// none are put in another way, and the connection is spoilt.
-func (q *pipe) round(questions []*pending) {
-	q.left = questions
-	if err := q.ask(); err != nil {
-		q.fail(err)
-	}
-}
-
-// fail ends the pipe: questions that have no reply are put in another way.
+// fail ends the pipe: questions that were put and have no reply are put in another way,
+// and the others wait for another connection. This one is spoilt.
 func (q *pipe) fail(err error) {
 	q.s.over, q.s.spoilt = err, true
-	for _, one := range q.left {
+	c := &q.p.crowd
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = slices.DeleteFunc(c.open, func(other *pipe) bool { return other == q })
+	for _, one := range q.left[:q.put] {
 		one.reply <- pipeReply{err: err}
 	}
-	q.left = nil
+	c.line = slices.Concat(q.left[q.put:], c.line)
+	q.left, q.put, q.free = nil, 0, 0
 }
 
-// ask writes the questions and hands on the replies as they come.
-func (q *pipe) ask() error {
-	var lines []string
-	begins := !q.s.mail
-	if begins {
-		lines = append(lines, "MAIL FROM:<"+q.s.cfg.Sender+">")
-		q.s.mail = true
-	}
-	for _, one := range q.left {
-		lines = append(lines, "RCPT TO:<"+one.address.String()+">")
-	}
-	q.s.used.rcpts += len(q.left)
-	began := time.Now()
-	_ = q.s.wire.Conn.SetDeadline(began.Add(q.s.cfg.ReplyTimeout))
-	if err := q.s.wire.send(lines...); err != nil {
+// carry writes the questions that have come, waits for replies, or for further
+// questions, and hands on the replies that have come.
+func (q *pipe) carry() error {
+	if err := q.write(); err != nil {
 		return err
 	}
-	if begins {
-		if err := q.begin(); err != nil {
+	q.makeWay()
+	if woken, err := q.wait(); woken || err != nil {
+		return err
+	}
+	for {
+		if err := q.hear(); err != nil {
 			return err
 		}
-	}
-	var replies []policy.Reply // to the first of those that are left
-	for first := begins; len(replies) < len(q.left); first = false {
-		if q.p.crowd.forsaken(q.left) {
-			return errGivenUp
-		}
-		reply, err := q.hear(q.left[len(replies)], began, first)
-		if err != nil {
-			return err
-		}
-		began = time.Now()
-		if replies = append(replies, reply); reply.Code/100 == 5 {
-			q.hand(replies)
-			replies = nil
+		if q.s.wire.in.Buffered() == 0 || q.put == len(q.heard) {
+			break
 		}
 	}
-	if len(replies) > 0 { // a yes is last: give one reply too many the time to arrive
-		time.Sleep(q.p.cfg.learnt.pace.roundTrip() / gatherPart)
+	if len(q.heard) == 0 || q.put > len(q.heard) {
+		return nil
 	}
+	// A yes is last: one reply too many is given the time to arrive.
+	time.Sleep(q.p.cfg.learnt.pace.roundTrip() / quietPart)
 	if err := q.s.wire.look(); errors.Is(err, errOutOfStep) {
 		return err
 	}
-	q.hand(replies)
+	q.hand()
 	return nil
 }
 
-// hand gives replies that are known to be in step to the first of the questions.
-func (q *pipe) hand(replies []policy.Reply) {
-	for _, reply := range replies {
-		one := q.left[0]
-		q.left = q.left[1:]
-		one.reply <- pipeReply{reply: reply, at: q.s.born}
+// write writes what was not yet, of a few questions after a moment: whoever was just
+// answered asks again at once, one after the other.
+func (q *pipe) write() error {
+	if q.isShort() {
+		time.Sleep(q.p.cfg.learnt.pace.roundTrip() / gatherPart)
+	}
+	questions, err := q.unwritten()
+	if len(questions) == 0 || err != nil {
+		return err
+	}
+	var lines []string
+	if !q.s.mail {
+		lines = append(lines, "MAIL FROM:<"+q.s.cfg.Sender+">")
+		q.s.mail, q.begins = true, true
+	}
+	now := time.Now()
+	for _, one := range questions {
+		one.put = now
+		lines = append(lines, "RCPT TO:<"+one.address.String()+">")
+	}
+	behind := q.put > 0
+	q.put += len(questions)
+	q.s.used.rcpts += len(questions)
+	_ = q.s.wire.Conn.SetWriteDeadline(now.Add(q.s.cfg.ReplyTimeout))
+	if behind {
+		return q.s.wire.sendBehind(lines...)
+	}
+	return q.s.wire.send(lines...)
+}
+
+// makeWay frees the place of a connection that gets no more questions, two thirds of a
+// round trip after its last ones were put. Their replies are due one round trip after
+// that, and the host hears our QUIT after half a one more; the connection that takes the
+// place is no sooner there, for its handshake takes a whole one.
+func (q *pipe) makeWay() {
+	leaves, soon := q.isLeaving()
+	if leaves && !q.timer {
+		q.timer = true
+		time.AfterFunc(q.p.cfg.learnt.pace.roundTrip()*2/3, q.isSoon)
+	}
+	if soon && !q.lone && q.p.vacate(q.held) {
+		q.lone = true
+		q.p.gone()
 	}
 }
 
-// begin reads the reply to MAIL.
-func (q *pipe) begin() error {
-	reply, err := readReply(q.s.wire.in)
-	if err == nil && reply.Code/100 != 2 {
-		q.wont = true // one by one, another sender may be tried
-		err = refusedSender{reply}
-	}
-	return err
+func (q *pipe) isLeaving() (leaves, soon bool) {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	return q.leaves, q.soon
 }
 
-// hear reads the reply to a question, and learns from it. began is when the one
-// before it came: what all of a round wait for is the first one's.
-func (q *pipe) hear(one *pending, began time.Time, usual bool) (policy.Reply, error) {
-	_ = q.s.wire.Conn.SetDeadline(time.Now().Add(q.s.cfg.ReplyTimeout))
-	reply, err := readReply(q.s.wire.in)
-	switch {
-	case err != nil:
-		return reply, err
-	case reply.Code/100 == 5 && !mentions(reply, one.address.String()):
-		return reply, errPiped
+func (q *pipe) isSoon() {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	q.soon = true
+	q.wake()
+}
+
+// isShort tells whether there is something to be written, and room for more.
+func (q *pipe) isShort() bool {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	return q.put < len(q.left) && q.free > 0
+}
+
+// unwritten returns the questions that have yet to be written. It is an error if
+// nobody waits for any question any more.
+func (q *pipe) unwritten() ([]*pending, error) {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	q.woken = false
+	if !slices.ContainsFunc(q.left, func(one *pending) bool { return !one.gone }) {
+		return nil, errGivenUp
 	}
-	late := q.s.learn(RCPT, reply, nil, began, usual)
+	return q.left[q.put:], nil
+}
+
+// wake has a pipe look for questions, if it waits for the host. The lock is held.
+func (q *pipe) wake() {
+	q.woken = true
+	if q.parked {
+		_ = q.s.wire.Conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// hasStalled tells whether the pipe had better be given nothing: it has waited for the
+// host for much longer than usual. The lock is held.
+func (q *pipe) hasStalled() bool {
+	return q.parked && time.Since(q.owed) > 2*q.p.cfg.learnt.pace.roundTrip()
+}
+
+// wait waits until the host says something; it tells if it was woken instead.
+func (q *pipe) wait() (woken bool, err error) {
+	if !q.park() {
+		return true, nil
+	}
+	_, err = q.s.wire.in.Peek(1)
+	woken = q.unpark()
+	if err != nil && woken && errors.Is(err, os.ErrDeadlineExceeded) {
+		return true, nil
+	}
+	return false, err
+}
+
+// park has wake wake the pipe, until unpark. It tells whether it need not have.
+func (q *pipe) park() bool {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	q.owed = q.since(q.left[len(q.heard)])
+	_ = q.s.wire.Conn.SetReadDeadline(q.owed.Add(q.s.cfg.ReplyTimeout))
+	q.parked = !q.woken
+	return q.parked
+}
+
+func (q *pipe) unpark() (woken bool) {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	q.parked = false
+	_ = q.s.wire.Conn.SetReadDeadline(time.Now().Add(q.s.cfg.ReplyTimeout))
+	return q.woken
+}
+
+// next returns the question that the next reply is to.
+func (q *pipe) next() *pending {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	return q.left[len(q.heard)]
+}
+
+// since is when the host began to owe the reply to a question.
+func (q *pipe) since(one *pending) time.Time {
+	if one.put.After(q.said) {
+		return one.put
+	}
+	return q.said
+}
+
+// hear reads a reply, learns from it, and hands on what it has shown to be in step.
+func (q *pipe) hear() error {
+	reply, err := readReply(q.s.wire.in)
+	if err != nil {
+		return err
+	}
+	if q.begins {
+		q.begins = false
+		if reply.Code/100 != 2 {
+			q.wont = true // one by one, another sender may be tried
+			return refusedSender{reply}
+		}
+		q.fresh = true
+		return nil
+	}
+	one := q.next()
+	if reply.Code/100 == 5 && !mentions(reply, one.address.String()) {
+		return errPiped
+	}
+	late := q.s.learn(RCPT, reply, nil, q.since(one), q.fresh)
+	q.fresh, q.said = false, time.Now()
 	// An accepted RCPT begins a message: Postfix has some 100 of those to spare,
 	// each transaction takes one until real mail gives it back, and then each
 	// further one waits 1 s (in_flow_delay). VRFY costs nothing.
 	q.wont = q.wont || late && reply.Code/100 == 2
-	return reply, q.s.over
+	if q.s.over != nil {
+		return q.s.over
+	}
+	q.heard = append(q.heard, reply)
+	if reply.Code/100 == 5 {
+		q.hand()
+	}
+	return nil
+}
+
+// hand gives the replies, which are known to be in step, to their questions.
+func (q *pipe) hand() {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	for i, reply := range q.heard {
+		q.p.crowd.accepted.note(reply.Code/100 != 5)
+		q.left[i].reply <- pipeReply{reply: reply, at: q.s.born}
+	}
+	q.left = q.left[len(q.heard):]
+	q.put -= len(q.heard)
+	q.heard = nil
 }

@@ -88,8 +88,8 @@ func New(cfg Config) (*Prober, error) {
 	p.remember(cfg.Known)
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
 		Constructor: p.connect,
-		Destructor:  func(s *session) { leave(context.Background(), s) }, // in a goroutine of the pool's
-		MaxSize:     int32(min(max(cfg.Connections, 1), 1000)),           //nolint:gosec // bounded right here
+		Destructor:  p.bury,                                    // in a goroutine of the pool's
+		MaxSize:     int32(min(max(cfg.Connections, 1), 1000)), //nolint:gosec // bounded right here
 	})
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", cfg.Name, err)

@@ -56,8 +56,10 @@ func readReply(in *bufio.Reader) (policy.Reply, error) {
 		text = append(text, printable(rest))
 		if last {
 			reply.Text = strings.Join(text, "\n")
-			if m := qmailCode.FindStringSubmatch(reply.Text); m != nil && reply.Enhanced == "" {
-				reply.Enhanced = m[1]
+			if reply.Enhanced == "" {
+				if m := qmailCode.FindStringSubmatch(reply.Text); m != nil {
+					reply.Enhanced = m[1]
+				}
 			}
 			return reply, nil
 		}

@@ -153,6 +153,13 @@ func (s *session) spent() bool {
 	return s.spoilt || !s.room(VRFY, 1) || time.Since(s.born) > maxAge
 }
 
+// lasted has it known what the session has borne, at its end.
+func (s *session) lasted() {
+	if !s.spoilt {
+		s.cfg.learnt.budget.lasted(s.used, time.Now())
+	}
+}
+
 // leave says QUIT, and nothing more. What the host says to it is heard by end, for
 // quitTime at most and not beyond ctx, which nobody looks at after done.
 func (s *session) leave(ctx context.Context) (done func()) {
@@ -171,16 +178,18 @@ func (s *session) leave(ctx context.Context) (done func()) {
 // in discord it hears all that is still said, until the host has hung up: to the host
 // it is a connection as long as that. One that has fallen silent is not waited for.
 func (s *session) end() {
+	defer func() {
+		_ = s.wire.Conn.Close()
+		if s.ended != nil {
+			s.ended()
+			s.ended = nil
+		}
+	}()
 	switch {
 	case !s.spoilt:
 		_, _ = readReply(s.wire.in)
 	case !errors.Is(s.over, os.ErrDeadlineExceeded):
 		_, _ = io.Copy(io.Discard, s.wire.Conn)
-	}
-	_ = s.wire.Conn.Close()
-	if s.ended != nil {
-		s.ended()
-		s.ended = nil
 	}
 }
 

@@ -140,12 +140,21 @@ func (w *wire) command(line string) (policy.Reply, error) {
 
 // send sends lines, all at once.
 func (w *wire) send(lines ...string) error {
+	return sendTo(w, lines)
+}
+
+// sendBehind sends lines behind others, the replies to which may be there already.
+func (w *wire) sendBehind(lines ...string) error {
+	return sendTo(w.Conn, lines)
+}
+
+func sendTo(out io.Writer, lines []string) error {
 	for _, line := range lines {
 		if strings.ContainsFunc(line, unicode.IsControl) {
 			return fmt.Errorf("not sent, for it would break the dialogue: %q", line)
 		}
 	}
-	_, err := w.Write([]byte(strings.Join(lines, "\r\n") + "\r\n"))
+	_, err := io.WriteString(out, strings.Join(lines, "\r\n")+"\r\n")
 	return err
 }
 
