@@ -49,14 +49,14 @@ var documented = []meaningRow{
 	{"bare 252", "252", byRCPT, weak},
 	{"bare 550", "550", vagueVRFY, vagueRCPT},
 	{"bare 551", "551", vagueVRFY, vagueRCPT},
-	{"551", "551 User not local; please try <anna@other.test>", vagueVRFY, vagueRCPT},
+	{"551", "551 User not local; please try <anna@other.test>", worn, worn}, // another's, as far as can be told
 	{"551 5.7.1", "551 5.7.1 not local", unsure, unsure},
 	{"moved", "551 5.1.6 <ADDRESS>: moved to other.test", no, no},
 	{"553 5.1.4", "553-5.1.4 ambiguous\r\n553 5.1.4 anna, anne", unsure, unsure},
 	{"553 5.1.3", "553 5.1.3 <ADDRESS>: bad syntax", vagueVRFY, vagueRCPT},
 	{"550 5.6.8", "550 5.6.8 the reply would need UTF-8", unsure, unsure},
 	{"550 5.1.0", "550 5.1.0 ADDRESS: address rejected", vagueVRFY, vagueRCPT},
-	{"Postfix, unlisted sender", "550 5.1.0 <probe@front.test>: Sender address rejected: User unknown in virtual mailbox table", byRCPT, unsure},
+	{"Postfix, unlisted sender", "550 5.1.0 <probe@front.test>: Sender address rejected: User unknown in virtual mailbox table", "XXRRX", "XXUUX"},
 	{"550 5.1.8, sender's domain", "550 5.1.8 <>: Sender address rejected: Domain not found", unsure, unsure},
 	{"431", "431 4.2.4 x", unsure, unsure},
 	{"432", "432 4.3.2 x", unsure, unsure},
@@ -138,12 +138,13 @@ func TestVagueNoMustBeAsThisHostRefuses(t *testing.T) {
 	}
 }
 
-// A refusal that names another address of the domain is the reply to another
-// question, or about what an alias leads to: not about this very address.
+// A refusal that names another address is the reply to another question, or about
+// what an alias leads to: not about this very address.
 func TestRefusalOfAnotherAddressIsNoNo(t *testing.T) {
 	decisively := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <"+nonsense+">: User unknown")}
 	helpful := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 "+nonsense+" is unknown, write to postmaster@d.test")}
 	itself := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <"+strings.Replace(nonsense, "@", "=x@", 1)+">: User unknown")}
+	masquerade := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <"+strings.Replace(nonsense, "@", "@mailbox.", 1)+">: User unknown")}
 	// While it was calibrated the host was out of step already.
 	stray := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <carl1@d.test>: User unknown")}
 	for _, tt := range []struct {
@@ -158,7 +159,11 @@ func TestRefusalOfAnotherAddressIsNoNo(t *testing.T) {
 		{"550 5.1.1 <jo.anna@d.test>: User unknown", decisively, policy.Unsure},
 		{"550 5.1.1 mailto:anna@d.test, unknown", decisively, policy.No},
 		{"550 5.1.1 <Anna@D.TEST>: User unknown", decisively, policy.No},
-		{"550 5.1.1 <anna@mailbox.d.test>: User unknown", decisively, policy.No},
+		{"550 5.1.1 <anna@mailbox.d.test>: User unknown", decisively, policy.Unsure},
+		{"550 5.1.1 <anna@mailbox.d.test>: User unknown", masquerade, policy.No},
+		{"550 5.1.1 <bert@mailbox.d.test>: User unknown", masquerade, policy.Unsure},
+		{"550 5.1.1 <bert@other.test>: User unknown", decisively, policy.Unsure},
+		{"550 5.1.1 <probe@front.test>: User unknown", decisively, policy.Unsure}, // our sender
 		{"550 5.1.1 User unknown", decisively, policy.No},
 		{"550 5.1.1 anna@d.test is unknown, write to postmaster@d.test", helpful, policy.No},
 		{"550 5.1.1 bert@d.test is unknown, write to postmaster@d.test", helpful, policy.Unsure},

@@ -202,10 +202,11 @@ func (q question) sameWords(r policy.Reply) bool {
 
 const digits = "0123456789"
 
-// isOfAnother tells whether a refusal names an address of the domain that is not
-// the one asked about: the reply to an earlier question, or what an alias leads
-// to. A host that names the same other whatever it is asked about (its postmaster),
-// or ours in its own spelling, is known by how it refused the nonsense address.
+// isOfAnother tells whether a refusal names an address that is not the one asked
+// about: the reply to an earlier question, which may have been about another domain,
+// or what an alias leads to. A host that names the same other whatever it is asked
+// about (its postmaster), or ours in its own spelling, is known by how it refused the
+// nonsense address.
 func (q question) isOfAnother(r policy.Reply) bool {
 	c := q.calibration
 	named := others(r, q.address)
@@ -214,13 +215,12 @@ func (q question) isOfAnother(r policy.Reply) bool {
 
 func namesAnother(r policy.Reply, address string) bool { return len(others(r, address)) > 0 }
 
-// others returns the words of a reply that name an address of the domain but not
-// the one given; what that one is a part of, or is spelt otherwise in, is made the
-// same for all.
+// others returns the words of a reply that name an address but not the one given;
+// what that one is a part of, or is spelt otherwise in, is made the same for all.
 func others(r policy.Reply, address string) (named []string) {
 	const ours = "\x00"
 	at := strings.LastIndexByte(address, '@')
-	local, domain := strings.ToLower(address[:max(at, 0)]), strings.ToLower(address[at+1:])
+	local := strings.ToLower(address[:max(at, 0)])
 	text := strings.Join(words(r.Text, address, ours), " ")
 	base := withoutExtension(address)
 	if base != "" && strings.Contains(text, ours) {
@@ -232,7 +232,7 @@ func others(r policy.Reply, address string) (named []string) {
 		switch {
 		case found && partOfAnother(before, behind):
 			named = append(named, word)
-		case !strings.Contains(word, "@"+domain):
+		case !strings.Contains(word, "@"):
 		case local != "" && strings.Contains(word, local):
 			named = append(named, ours)
 		default:
