@@ -42,7 +42,7 @@ type Calibration struct {
 	// Nonsense is the address that nobody has.
 	Nonsense string
 	// Accepts: right after Refusal it accepted its control address; asked for only
-	// where Refusal is vague.
+	// where Refusal is vague, or speaks of something else than the mailbox.
 	Accepts bool
 	// Why it does not tell, or what is missing.
 	Why string
@@ -59,6 +59,11 @@ func (c Calibration) expired(now time.Time) bool {
 		life = unclearLife
 	}
 	return now.Sub(c.At) >= life || now.Before(c.At)
+}
+
+// isDoubtful tells whether its refusals count only while it is seen to accept somebody.
+func (c Calibration) isDoubtful() bool {
+	return isVague(c.Refusal) || isDecisive(c.Refusal) && !isPlain(c.Refusal, c.Nonsense)
 }
 
 // calibrationKey: a greeting is part of it, so that a host that was replaced, or
@@ -104,15 +109,15 @@ func (p *Prober) tryNonsense(ctx context.Context, s *session, method Method, dom
 		c.AcceptsAll = true
 		c.Why = fmt.Sprintf("accepts everything: it said %q to an address that nobody has", r)
 		return c, nil
-	case method == VRFY && (q.accepts(r) || q.read(r).byRCPT && (p.cfg.Method != VRFY || !isVague(r))):
+	case method == VRFY && (q.accepts(r) || q.read(r).byRCPT && (p.cfg.Method != VRFY || !isVague(r) && !isDecisive(r))):
 		// By itself VRFY is used only where its no is beyond doubt: Domino refuses
 		// groups by VRFY, and takes their mail.
 		c.Why = fmt.Sprintf("VRFY does not tell: it said %q to an address that nobody has", r)
 		return c, nil
-	case isDecisive(r), isSoftBounce(r) && aboutUs(r, nonsense) == "":
+	case isPlain(r, nonsense), isSoftBounce(r) && aboutUs(r, nonsense) == "":
 		c.Tells, c.Refusal = true, r
 		return c, nil
-	case !isVague(r) || aboutUs(r, nonsense) != "":
+	case !isDecisive(r) && (!isVague(r) || aboutUs(r, nonsense) != ""):
 		c.Unclear = true
 		c.Why = fmt.Sprintf("cannot be calibrated: it said %q to an address that nobody has", r)
 		return c, nil

@@ -107,7 +107,7 @@ func (c *calibrations) put(k calibrationKey, value Calibration) {
 func (c *calibrations) sawAcceptance(k calibrationKey, address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if known, ok := c.known[k]; ok && known.Tells && !known.Accepts && isVague(known.Refusal) {
+	if known, ok := c.known[k]; ok && known.Tells && !known.Accepts && known.isDoubtful() {
 		if c.learnt == nil {
 			c.learnt = make(map[calibrationKey]string)
 		}

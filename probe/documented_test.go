@@ -71,6 +71,8 @@ var documented = []meaningRow{
 	{"521", "521 5.3.2 d.test accepts no mail", unsure, unsure},
 	{"521 with a decisive code", "521 5.1.1 d.test accepts no mail", unsure, unsure},
 	{"524 other", "524 5.2.3 x", unsure, unsure},
+	{"552 with a decisive code", "552 5.1.1 ADDRESS: mailbox full", unsure, unsure},
+	{"555 with a decisive code", "555 5.1.1 unknown parameter", unsure, unsure},
 	{"556", "556 5.1.10 d.test accepts no mail", unsure, unsure}, // of the domain: RFC 7505
 	{"530 auth", "530 5.7.0 Authentication required", unsure, unsure},
 	{"535", "535 5.7.8 x", unsure, unsure},

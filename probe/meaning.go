@@ -55,9 +55,9 @@ func (q question) read(r policy.Reply) meaning {
 		return meaning{says: policy.Unsure, why: "VRFY does not tell", byRCPT: true}
 	case (isDecisive(r) || isVague(r)) && q.isOfAnother(r):
 		return meaning{says: policy.Unsure, why: "it speaks of another address", worn: true}
-	case isDecisive(r):
+	case isPlain(r, q.address):
 		return meaning{says: policy.No}
-	case isVague(r):
+	case isDecisive(r) || isVague(r):
 		m := q.doubt(r)
 		m.byRCPT = q.method == VRFY && m.says == policy.Unsure
 		return m
@@ -102,9 +102,10 @@ func (q question) believe(r policy.Reply) meaning {
 	return meaning{says: policy.Yes, weak: r.Code == 251 || r.Code == 252 && q.method == RCPT}
 }
 
-// doubt weighs a vague no: the host must have refused the nonsense address just
-// so, in the same words, must have been seen to accept something, and its text
-// must not speak of us, the sender or its policy.
+// doubt weighs a no that is vague, or speaks of something else than the mailbox: the
+// host must have refused the nonsense address just so, in the same words, and must
+// have been seen to accept something. A vague one must not speak of us, the sender
+// or a policy at all.
 func (q question) doubt(r policy.Reply) meaning {
 	c := q.calibration
 	no := func(format string, args ...any) meaning {
@@ -115,7 +116,7 @@ func (q question) doubt(r policy.Reply) meaning {
 		return no("%s", c.Why)
 	case c.Refusal.Code != r.Code || c.Refusal.Enhanced != r.Enhanced:
 		return no("not how this host refused an unknown address (%d %s)", c.Refusal.Code, c.Refusal.Enhanced)
-	case word != "":
+	case word != "" && isVague(r):
 		return no("the text speaks of %q, not of the mailbox", word)
 	case !q.sameWords(r):
 		return no("not the words in which this host refused an unknown address (%q)", c.Refusal.Text)
@@ -131,10 +132,15 @@ var secondHand = regexp.MustCompile(`(?i)undeliverable address|unverified addres
 
 // isDecisive tells whether a reply is a no from any host.
 func isDecisive(r policy.Reply) bool {
-	// 556 is about the domain, whatever else it says (RFC 7504, RFC 7505).
-	return r.Code >= 550 && r.Code <= 559 && r.Code != 556 && slices.Contains(decisive, r.Enhanced) && !secondHand.MatchString(r.Text) ||
+	// 552 is about a mailbox that there is, 555 about our parameters, 556 about the
+	// domain, whatever else they say (RFC 5321 section 4.2.3, RFC 7504, RFC 7505).
+	return slices.Contains([]int{550, 551, 553, 554}, r.Code) && slices.Contains(decisive, r.Enhanced) && !secondHand.MatchString(r.Text) ||
 		r.Code == 524 && r.Enhanced == "5.2.4" // OpenSMTPD: not in its virtual table
 }
+
+// isPlain tells whether a no from any host says nothing beside it. "Sender address
+// rejected: User unknown" has the same code.
+func isPlain(r policy.Reply, address string) bool { return isDecisive(r) && aboutUs(r, address) == "" }
 
 // isVague tells whether a reply is a no from a host that is known to say it so.
 func isVague(r policy.Reply) bool {
@@ -160,11 +166,14 @@ var aboutUsWords = regexp.MustCompile(`(?i)relay|not permitted|not allowed|denie
 // that others use for clients.
 const microsoftRefusal = "Recipient address rejected: Access denied"
 
+// relayTable is where Postfix looks recipients of relay_domains up.
+const relayTable = "User unknown in relay recipient table"
+
 // aboutUs returns the word in a refusal's text that speaks of us, "" if none
 // does. The address asked about is taken out first: spam@ is a mailbox. Its local
 // part alone is not: client@ would take the word out of "client rejected".
 func aboutUs(r policy.Reply, address string) string {
-	text := r.Text
+	text := strings.ReplaceAll(r.Text, relayTable, " ")
 	if r.Enhanced == "5.4.1" {
 		text = strings.ReplaceAll(text, microsoftRefusal, " ")
 	}

@@ -28,15 +28,18 @@ func oracle(method Method, address string, c Calibration, r policy.Reply) policy
 		}
 		return policy.Unsure
 	}
+	asNonsense := c.Tells && c.Accepts && c.Refusal.Code == r.Code && c.Refusal.Enhanced == r.Enhanced
 	last := strings.TrimPrefix(r.Enhanced, "5.1.")
 	switch {
-	case r.Code/10 == 55 && r.Code != 556 && class == "5" && (last == "1" || last == "6" || last == "10"),
+	case (r.Code == 550 || r.Code == 551 || r.Code == 553 || r.Code == 554) && class == "5" && (last == "1" || last == "6" || last == "10"),
 		r.Code == 524 && r.Enhanced == "5.2.4":
+		if speaksOfUs(r.Text, address) && !asNonsense {
+			return policy.Unsure
+		}
 		return policy.No
 	}
 	vagueCode := r.Code == 550 || r.Code == 551 || r.Code == 553 || r.Code == 501
 	vagueEnhanced := map[string]bool{"": true, "5.1.0": true, "5.1.2": true, "5.1.3": true, "5.0.0": true, "5.4.1": true}[r.Enhanced]
-	asNonsense := c.Tells && c.Accepts && c.Refusal.Code == r.Code && c.Refusal.Enhanced == r.Enhanced
 	if vagueCode && vagueEnhanced && asNonsense && !speaksOfUs(r.Text, address) {
 		return policy.No
 	}
@@ -44,9 +47,10 @@ func oracle(method Method, address string, c Calibration, r policy.Reply) policy
 }
 
 // speaksOfUs has the words of the list: block, policy, relaying, limit,
-// authentication and sender.
+// authentication and sender. Postfix's name for a table is none of them.
 func speaksOfUs(text, address string) bool {
 	text = strings.ReplaceAll(strings.ToLower(text), strings.ToLower(address), " ")
+	text = strings.ReplaceAll(text, "user unknown in relay recipient table", " ")
 	return slices.ContainsFunc(strings.FieldsFunc(text, func(c rune) bool { return !unicode.IsLetter(c) }), func(word string) bool {
 		return slices.ContainsFunc([]string{"block", "policy", "policies", "relay", "limit", "authenticat", "sender"}, func(bad string) bool {
 			return strings.Contains(word, bad)
