@@ -33,11 +33,12 @@ type KnownCalibration struct {
 }
 
 // KnownWitnesses are mailboxes of a domain that the host was seen to have, the
-// latest first. At is the minute of the last yes.
+// latest first. At is the minute of the last yes, Doubted that since when it refuses
+// them all; zero: it does not.
 type KnownWitnesses struct {
-	Domain    string
-	Addresses []string
-	At        time.Time
+	Domain      string
+	Addresses   []string
+	At, Doubted time.Time
 }
 
 // KnownAllowance is how many questions of a kind a connection bears. Ceiling is
@@ -117,8 +118,8 @@ func (t *testimony) export(now time.Time) []KnownWitnesses {
 	defer t.mu.Unlock()
 	var all []KnownWitnesses
 	for domain, s := range t.known {
-		if now.Sub(s.at) <= witnessLife {
-			all = append(all, KnownWitnesses{domain, slices.Clone(s.addresses), s.at.Truncate(time.Minute).UTC()})
+		if !s.gone(now) {
+			all = append(all, KnownWitnesses{domain, slices.Clone(s.addresses), s.at.Truncate(time.Minute).UTC(), s.doubted.Truncate(time.Minute).UTC()})
 		}
 	}
 	slices.SortFunc(all, func(a, b KnownWitnesses) int { return strings.Compare(a.Domain, b.Domain) })
@@ -137,6 +138,9 @@ func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
 			if a, err := policy.ParseAddress(address); err == nil && a.String() == address {
 				t.yes(k.Domain, address, at)
 			}
+		}
+		if !k.Doubted.IsZero() {
+			t.doubt(k.Domain, anchored(k.Doubted, now))
 		}
 	}
 }

@@ -90,6 +90,12 @@ func TestWitnessesVouchOverARestart(t *testing.T) {
 	k.Witnesses[0].At = time.Now().Add(time.Hour) // the clock was set back
 	p = ofHost(t, h, knowing(k))
 	wantSays(t, p, "bert@d.test", policy.Unsure)
+	k = handedOn(t, p.Knowledge())
+	if k.Witnesses[0].Doubted.IsZero() {
+		t.Error("it is forgotten that the host refuses its witnesses")
+	}
+	k.Witnesses[0].Doubted = time.Now().Add(-witnessLife)
+	wantSays(t, ofHost(t, h, knowing(k)), "bert@d.test", policy.No)
 }
 
 func TestBudgetIsKnownOverARestart(t *testing.T) {
@@ -112,7 +118,7 @@ func TestKnowledgeThatMakesNoSenseIsNone(t *testing.T) {
 		{Version: knowledgeVersion + 1, VRFYs: KnownAllowance{Now: 50}},
 		{VRFYs: KnownAllowance{Now: 50}},
 		{Version: knowledgeVersion, VRFYs: KnownAllowance{Now: 1000}, Refusals: KnownAllowance{Now: 9, Ceiling: -1}},
-		{Version: knowledgeVersion, Witnesses: []KnownWitnesses{{"d.test", []string{"anna@d.test\r\nRSET", "anna", ""}, time.Now()}}},
+		{Version: knowledgeVersion, Witnesses: []KnownWitnesses{{Domain: "d.test", Addresses: []string{"anna@d.test\r\nRSET", "anna", ""}, At: time.Now()}}},
 	} {
 		p := ofHost(t, h, knowing(k))
 		if b := p.cfg.learnt.budget; b.vrfys != first.vrfys || b.refusals != first.refusals || len(p.testimony.known) != 0 {

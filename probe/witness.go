@@ -18,7 +18,8 @@ const (
 	witnesses    = 3
 	witnessFresh = 5 * time.Minute // a yes so long ago vouches for a no
 	// witnessLife is how long a host that refuses all of its witnesses is not
-	// believed: they may have moved away, and then it is right.
+	// believed: they may have moved away, and then it is right. It begins when it
+	// first does: before, nobody may have written to it for days.
 	witnessLife = 4 * time.Hour
 )
 
@@ -32,6 +33,7 @@ type testimony struct {
 type had struct {
 	addresses []string  // in the form of the dialogue, the latest first
 	at        time.Time // of the last yes
+	doubted   time.Time // since when it refuses them all; zero: it does not
 }
 
 // yes notes that the host has a mailbox.
@@ -49,30 +51,52 @@ func (t *testimony) yes(domain, address string, now time.Time) {
 		s = &had{}
 		t.known[domain] = s
 	}
-	s.at = now
+	s.at, s.doubted = now, time.Time{}
 	if slices.Contains(s.addresses, address) {
 		return
 	}
 	s.addresses = append([]string{address}, s.addresses[:min(len(s.addresses), witnesses-1)]...)
 }
 
+// doubt notes that the host refuses all of its witnesses.
+func (t *testimony) doubt(domain string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.known[domain]; s != nil && s.doubted.IsZero() {
+		s.doubted = now
+	}
+}
+
+// gone tells whether the host has refused its witnesses for so long that it may have
+// none.
+func (s *had) gone(now time.Time) bool {
+	return !s.doubted.IsZero() && now.Sub(s.doubted) >= witnessLife
+}
+
 // toAsk returns the mailboxes that have to vouch for a no, none if the host has
-// said yes a short while ago, or has not for so long that it may have none.
+// said yes a short while ago, or is believed though it refuses them all.
 func (t *testimony) toAsk(domain string, now time.Time) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.known[domain]
-	if s == nil || now.Sub(s.at) < witnessFresh || now.Sub(s.at) > witnessLife {
+	if s == nil || now.Sub(s.at) < witnessFresh || s.gone(now) {
 		return nil
 	}
 	return slices.Clone(s.addresses)
 }
 
 // vouch lets the host's witnesses vouch for a no: one that it still has is enough.
-// If it refuses them all the answer is unsure.
+// If there is none the answer is unsure.
 func (p *Prober) vouch(ctx context.Context, s *session, q question, domain string, m meaning) (meaning, error) {
 	asked := p.testimony.toAsk(domain, time.Now())
+	if len(asked) == 0 {
+		return m, nil
+	}
+	refused := true
 	for _, address := range asked {
+		if !isASCII(address) && (q.method == VRFY || !s.mailUTF8) {
+			continue // it cannot be asked about here
+		}
 		p.alsoCounts()
 		r, err := s.ask(ctx, q.method, address)
 		if err != nil {
@@ -84,9 +108,10 @@ func (p *Prober) vouch(ctx context.Context, s *session, q question, domain strin
 			p.testimony.yes(domain, address, time.Now())
 			return m, nil
 		}
+		refused = refused && w.read(r).says == policy.No
 	}
-	if len(asked) > 0 {
-		m = meaning{says: policy.Unsure, why: fmt.Sprintf("it refuses %s too, which it had: its no is not believed until it has somebody", asked[0])}
+	if refused {
+		p.testimony.doubt(domain, time.Now())
 	}
-	return m, nil
+	return meaning{says: policy.Unsure, why: fmt.Sprintf("it has not got %s either, which it had: its no is not believed until it has somebody", asked[0])}, nil
 }
