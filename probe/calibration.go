@@ -63,7 +63,7 @@ func (c Calibration) expired(now time.Time) bool {
 
 // isDoubtful tells whether its refusals count only while it is seen to accept somebody.
 func (c Calibration) isDoubtful() bool {
-	return isVague(c.Refusal) || isDecisive(c.Refusal) && !isPlain(c.Refusal, c.Nonsense)
+	return c.Method == Minger || isVague(c.Refusal) || isDecisive(c.Refusal) && !isPlain(c.Refusal, c.Nonsense)
 }
 
 // calibrationKey: a greeting is part of it, so that a host that was replaced, or
@@ -145,17 +145,9 @@ func isSoftBounce(r policy.Reply) bool {
 }
 
 // tryControl asks a host that refuses vaguely about its control address: one
-// that says no to everybody cannot be told from one that knows nobody else. An
-// address that the host has accepted of late, learnt, is the best control.
+// that says no to everybody cannot be told from one that knows nobody else.
 func (p *Prober) tryControl(ctx context.Context, s *session, c Calibration, domain, learnt string) (Calibration, error) {
-	control := learnt
-	switch {
-	case control != "":
-	case strings.HasSuffix(strings.ToLower(p.cfg.Control), "@"+strings.ToLower(domain)):
-		control = p.cfg.Control // one of another domain would not vouch for this one
-	default:
-		control = "postmaster@" + domain
-	}
+	control := p.cfg.control(domain, learnt)
 	r, err := p.askUnworn(ctx, s, c.Method, control)
 	if err != nil {
 		return c, err
@@ -166,6 +158,18 @@ func (p *Prober) tryControl(ctx context.Context, s *session, c Calibration, doma
 		c.Why = fmt.Sprintf("it refused its control address %s too (%q): its no is not believed until it accepts some address", control, r)
 	}
 	return c, nil
+}
+
+// control returns the address of the domain that the host should have. One that it
+// has accepted of late, learnt, is the best.
+func (c *Config) control(domain, learnt string) string {
+	switch {
+	case learnt != "":
+		return learnt
+	case strings.HasSuffix(strings.ToLower(c.Control), "@"+strings.ToLower(domain)):
+		return c.Control // one of another domain would not vouch for this one
+	}
+	return "postmaster@" + domain
 }
 
 // report tells the administrator what keeps a host from being of use.

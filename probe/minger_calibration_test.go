@@ -111,3 +111,15 @@ func TestMingerCalibratesAgain(t *testing.T) {
 		wantMinger(t, p, "nobody@d.test", policy.Unsure)
 	})
 }
+
+// Of a host that has not got the domain "no such address" is no no: that it has its
+// control, in another domain, does not vouch for it.
+func TestMingerControlOfAnotherDomainVouchesForNone(t *testing.T) {
+	h := serveMinger(t, mingerd("", map[string]string{"ctl@d.test": "5"}))
+	cfg := mingerConfig()
+	cfg.Endpoint = Endpoint{Network: "udp", Address: h.LocalAddr().String()}
+	cfg.Control = "ctl@d.test"
+	p := ofMinger(t, cfg, "")
+	wantMinger(t, p, "nobody@d.test", policy.No)
+	wantMinger(t, p, "anna@other.test", policy.Unsure)
+}

@@ -162,7 +162,7 @@ func (p *MingerProber) question(ctx context.Context, a policy.Address, answer *p
 	answer.Reply = r.reply()
 	m := r.weigh(c)
 	if m.says == policy.Yes {
-		p.calibrations.sawMingerYes(k, mailbox)
+		p.calibrations.sawAcceptance(k, mailbox)
 	}
 	return m, nil
 }
@@ -206,7 +206,7 @@ func (p *MingerProber) calibrate(ctx context.Context, remote, domain string) (Ca
 }
 
 // tryNonsense asks about an address that nobody has, and then about one that
-// somebody should have: learnt, the one that was configured, or postmaster.
+// somebody should have.
 func (p *MingerProber) tryNonsense(ctx context.Context, remote, domain, learnt string) (Calibration, error) {
 	// mingerd has room for a local part of 31 octets.
 	c := Calibration{Method: Minger, Nonsense: "postwhere" + strings.ToLower(rand.Text()[:16]) + "@" + domain, At: time.Now()}
@@ -226,14 +226,7 @@ func (p *MingerProber) tryNonsense(ctx context.Context, remote, domain, learnt s
 		c.Why = fmt.Sprintf("cannot be calibrated: it said %q about an address that nobody has: %s", r.reply(), m.why)
 		return c, nil
 	}
-	control := learnt
-	switch {
-	case control != "":
-	case p.cfg.Control != "":
-		control = p.cfg.Control
-	default:
-		control = "postmaster@" + domain
-	}
+	control := p.cfg.control(domain, learnt)
 	r, err = p.exchange(ctx, remote, control)
 	if err != nil {
 		return c, err
@@ -278,17 +271,4 @@ func (p *MingerProber) Calibrate(ctx context.Context, domain string) ([]Calibrat
 		return nil, err
 	}
 	return []Calibration{c}, nil
-}
-
-// sawMingerYes is sawAcceptance for hosts all of whose refusals are vague.
-func (c *calibrations) sawMingerYes(k calibrationKey, address string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known, ok := c.known[k]; ok && known.Tells && !known.Accepts {
-		if c.learnt == nil {
-			c.learnt = make(map[calibrationKey]string)
-		}
-		c.learnt[k] = address
-		delete(c.known, k)
-	}
 }
