@@ -144,9 +144,11 @@ func TestVagueNoMustBeAsThisHostRefuses(t *testing.T) {
 // what an alias leads to: not about this very address.
 func TestRefusalOfAnotherAddressIsNoNo(t *testing.T) {
 	decisively := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <"+nonsense+">: User unknown")}
-	helpful := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 "+nonsense+" is unknown, write to postmaster@d.test")}
+	helpful := Calibration{Tells: true, Accepts: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 "+nonsense+" is unknown, write to postmaster@d.test")}
 	itself := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <"+strings.Replace(nonsense, "@", "=x@", 1)+">: User unknown")}
 	masquerade := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <"+strings.Replace(nonsense, "@", "@mailbox.", 1)+">: User unknown")}
+	unseen := helpful // it was not seen to accept anybody
+	unseen.Accepts = false
 	// While it was calibrated the host was out of step already.
 	stray := Calibration{Tells: true, Nonsense: nonsense, Refusal: parseReply(t, "550 5.1.1 <carl1@d.test>: User unknown")}
 	for _, tt := range []struct {
@@ -168,6 +170,7 @@ func TestRefusalOfAnotherAddressIsNoNo(t *testing.T) {
 		{"550 5.1.1 <probe@front.test>: User unknown", decisively, policy.Unsure}, // our sender
 		{"550 5.1.1 User unknown", decisively, policy.No},
 		{"550 5.1.1 anna@d.test is unknown, write to postmaster@d.test", helpful, policy.No},
+		{"550 5.1.1 anna@d.test is unknown, write to postmaster@d.test", unseen, policy.Unsure},
 		{"550 5.1.1 bert@d.test is unknown, write to postmaster@d.test", helpful, policy.Unsure},
 		{"550 5.1.1 joanna@d.test is unknown, write to postmaster@d.test", helpful, policy.Unsure},
 		{"550 5.1.1 <anna=x@d.test>: User unknown", itself, policy.No},

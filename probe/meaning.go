@@ -138,9 +138,12 @@ func isDecisive(r policy.Reply) bool {
 		r.Code == 524 && r.Enhanced == "5.2.4" // OpenSMTPD: not in its virtual table
 }
 
-// isPlain tells whether a no from any host says nothing beside it. "Sender address
+// isPlain tells whether a no from any host speaks of nothing else: "Sender address
 // rejected: User unknown" has the same code.
-func isPlain(r policy.Reply, address string) bool { return isDecisive(r) && aboutUs(r, address) == "" }
+func isPlain(r policy.Reply, address string) bool {
+	return isDecisive(r) && aboutUs(r, address) == "" &&
+		!slices.ContainsFunc(others(r, address), func(named string) bool { return named != ours })
+}
 
 // isVague tells whether a reply is a no from a host that is known to say it so.
 func isVague(r policy.Reply) bool {
@@ -224,10 +227,12 @@ func (q question) isOfAnother(r policy.Reply) bool {
 
 func namesAnother(r policy.Reply, address string) bool { return len(others(r, address)) > 0 }
 
+// ours stands for the address asked about in the words of a reply.
+const ours = "\x00"
+
 // others returns the words of a reply that name an address but not the one given;
 // what that one is a part of, or is spelt otherwise in, is made the same for all.
 func others(r policy.Reply, address string) (named []string) {
-	const ours = "\x00"
 	at := strings.LastIndexByte(address, '@')
 	local := strings.ToLower(address[:max(at, 0)])
 	text := strings.Join(words(r.Text, address, ours), " ")

@@ -85,7 +85,7 @@ func TestNeighboursInARoundAreToldApart(t *testing.T) {
 					return c.trouble(d, address, said)
 				}
 				return said
-			}, c.exists))
+			}, c.exists, "postmaster@d.test")) // the control of a host that names it to everybody
 			p := ofHost(t, h, func(cfg *Config) { cfg.Method, cfg.Connections, cfg.ReplyTimeout = RCPT, 2, time.Second })
 			wantSays(t, p, "nobody@d.test", policy.No)
 			if strings.HasPrefix(name, "suffix") {

@@ -41,7 +41,7 @@ func TestHostThatNamesAnotherDomainInEachRefusalIsBelieved(t *testing.T) {
 				switch {
 				case verb != "RCPT":
 					return ""
-				case local == "anna":
+				case local == "anna", local == "postmaster":
 					return "250 2.1.5 Ok"
 				}
 				return fmt.Sprintf(refusal, local)
