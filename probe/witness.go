@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +37,13 @@ type had struct {
 	doubted   time.Time // since when it refuses them all; zero: it does not
 }
 
-// yes notes that the host has a mailbox.
+// yes notes that the host has a mailbox. Its postmaster's is none: every host must
+// take mail for him (RFC 5321 section 4.5.1), and Exim, as it comes, does so before it
+// looks whether there is one.
 func (t *testimony) yes(domain, address string, now time.Time) {
+	if strings.EqualFold(address, "postmaster@"+domain) {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.known == nil {

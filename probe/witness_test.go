@@ -152,3 +152,24 @@ func TestWitnessThatNeedsSMTPUTF8KeepsNoOtherFromVouching(t *testing.T) {
 		})
 	}
 }
+
+// Every host must take mail for its postmaster (RFC 5321 section 4.5.1). Exim's
+// configuration, as it comes, does so before it looks whether there is one: he
+// vouches for nothing.
+func TestPostmasterIsNoWitness(t *testing.T) {
+	for _, spelt := range []string{"postmaster@d.test", "PostMaster@d.test"} {
+		var broken atomic.Bool
+		usual, hardWired := vaguely("anna", "postmaster", "PostMaster"), vaguely("postmaster", "PostMaster")
+		p := ofHost(t, newHost(t, func(d *dialogue, verb, arg string) string {
+			if broken.Load() {
+				return hardWired(d, verb, arg)
+			}
+			return usual(d, verb, arg)
+		}))
+		wantSays(t, p, "anna@d.test", policy.Yes)
+		grewOld(p, "d.test", witnessFresh)
+		wantSays(t, p, spelt, policy.Yes)
+		broken.Store(true)
+		wantSays(t, p, "bert@d.test", policy.Unsure)
+	}
+}
