@@ -28,12 +28,12 @@ var phases = []string{
 func TestHostThatChangesItsWaysRefusesNobody(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { changes(t, seed) })
+			synctest.Test(t, func(t *testing.T) { changeWays(t, seed) })
 		})
 	}
 }
 
-func changes(t *testing.T, seed uint64) {
+func changeWays(t *testing.T, seed uint64) {
 	dice := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // a game
 	var phase atomic.Pointer[string]
 	truth := []answerer{has(true, "anna", "postmaster"), has(false, "anna", "postmaster"), vaguely("anna", "postmaster")}[seed%3]

@@ -17,15 +17,18 @@ var documented = []meaningRow{
 	{"Exchange Online, us", "550 5.4.1 Access denied, banned sending IP", byRCPT, unsure},
 	{"Exchange Online block list", "550 5.7.606 Access denied, banned sending IP [192.0.2.1]", unsure, unsure},
 	{"MDaemon full", "452 Requested action not taken: insufficient system storage", unsure, unsure},
+	{"MDaemon, Domain Sharing trouble", "451 Requested action aborted: local error in processing", unsure, unsure},
 	{"Domino known", "250 Anna <ADDRESS>", yes, yes},
 	{"Domino VRFY forwarded", "252 will forward ADDRESS", byRCPT, weak},
 	{"Domino VRFY group", "550 ADDRESS is a group not a user", vagueVRFY, vagueRCPT},
+	{"Domino VRFY mail-in database", "550 ADDRESS", vagueVRFY, vagueRCPT},
 	{"Domino VRFY not unique", "553 ADDRESS not unique", vagueVRFY, vagueRCPT},
 	{"qmail VRFY", "252 send some mail, i'll try my best", byRCPT, weak},
 	{"qmail patched", "553 sorry, no mailbox here by that name. (#5.1.1)", no, no},
 	{"qmail rcpthosts", "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", unsure, unsure},
 	{"Haraka VRFY", "252 Just try sending a mail and we'll see how it turns out...", byRCPT, weak},
 	{"Haraka unknown", "550 I cannot deliver mail for <ADDRESS>", vagueVRFY, vagueRCPT},
+	{"Haraka, trouble", "450 try again", unsure, unsure},
 	{"Stalwart VRFY off", "252 2.5.1 VRFY is disabled.", byRCPT, weak},
 	{"Stalwart VRFY known", "250 ADDRESS", yes, yes},
 	{"Stalwart VRFY unknown", "550 5.1.2 Address not found.", vagueVRFY, vagueRCPT},
@@ -54,7 +57,12 @@ var documented = []meaningRow{
 	{"moved", "551 5.1.6 <ADDRESS>: moved to other.test", no, no},
 	{"553 5.1.4", "553-5.1.4 ambiguous\r\n553 5.1.4 anna, anne", unsure, unsure},
 	{"553 5.1.3", "553 5.1.3 <ADDRESS>: bad syntax", vagueVRFY, vagueRCPT},
+	{"553 ambiguous", "553 User ambiguous", vagueVRFY, vagueRCPT},
+	{"501 5.1.3", "501 5.1.3 ADDRESS: bad syntax", vagueVRFY, vagueRCPT},
 	{"550 5.6.8", "550 5.6.8 the reply would need UTF-8", unsure, unsure},
+	{"550 5.6.7", "550 5.6.7 no UTF-8 here", unsure, unsure},
+	{"553 5.6.8", "553 5.6.8 the reply would need UTF-8", unsure, unsure},
+	{"550 5.5.2", "550 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname", unsure, unsure},
 	{"550 5.1.0", "550 5.1.0 ADDRESS: address rejected", vagueVRFY, vagueRCPT},
 	{"Postfix, unlisted sender", "550 5.1.0 <probe@front.test>: Sender address rejected: User unknown in virtual mailbox table", "XXRRX", "XXUUX"},
 	{"550 5.1.8, sender's domain", "550 5.1.8 <>: Sender address rejected: Domain not found", unsure, unsure},
@@ -62,6 +70,7 @@ var documented = []meaningRow{
 	{"432", "432 4.3.2 x", unsure, unsure},
 	{"450 with a decisive class", "450 5.1.1 no such user", unsure, unsure},
 	{"450 rate", "450 4.7.1 Error: too much mail from 127.0.0.1", unsure, unsure},
+	{"bare 450", "450 mailbox unavailable", unsure, unsure},
 	{"454 TLS", "454 4.7.0 TLS not available due to local problem", unsure, unsure},
 	{"455", "455 4.5.4 x", unsure, unsure},
 	{"452 other", "452 4.3.1 Insufficient system storage", unsure, unsure},
@@ -69,6 +78,8 @@ var documented = []meaningRow{
 	{"500", "500 x", byRCPT, unsure},
 	{"504", "504 x", byRCPT, unsure},
 	{"521", "521 5.3.2 d.test accepts no mail", unsure, unsure},
+	{"bare 521", "521 d.test does not accept mail", unsure, unsure},
+	{"bare 556", "556 d.test does not accept mail", unsure, unsure},
 	{"521 with a decisive code", "521 5.1.1 d.test accepts no mail", unsure, unsure},
 	{"524 other", "524 5.2.3 x", unsure, unsure},
 	{"552 with a decisive code", "552 5.1.1 ADDRESS: mailbox full", unsure, unsure},
@@ -195,6 +206,19 @@ func TestWordsThatChangeAreNotCompared(t *testing.T) {
 		c := Calibration{Tells: true, Accepts: true, Nonsense: nonsense, Refusal: parseReply(t, tt.refusal)}
 		if m := (question{method: RCPT, address: anna, calibration: c}).read(parseReply(t, tt.reply)); m.says != policy.No {
 			t.Errorf("%q behind %q: %s, %s", tt.reply, tt.refusal, m.says, m.why)
+		}
+	}
+	// A number may be what tells one refusal from another.
+	for _, tt := range []struct{ refusal, reply string }{
+		{"550 #5.1.0 Address rejected.", "550 #5.7.1 Address rejected."}, // IronPort
+		{"550 Address rejected (#5.1.0) here", "550 Address rejected (#5.7.1) here"},
+		{"550 Error 17", "550 Error 23"},
+		{"550 Error: 17.", "550 Error: 23."},
+		{"550 said: 550 here", "550 said: 451 here"},
+	} {
+		c := Calibration{Tells: true, Accepts: true, Nonsense: nonsense, Refusal: parseReply(t, tt.refusal)}
+		if m := (question{method: RCPT, address: "anna@d.test", calibration: c}).read(parseReply(t, tt.reply)); m.says != policy.Unsure {
+			t.Errorf("%q behind %q: %s", tt.reply, tt.refusal, m.says)
 		}
 	}
 	// A mailbox may be called by a word of the refusal.
