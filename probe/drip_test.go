@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,9 +104,9 @@ func TestHostThatNeverEndsAReplyIsUnsure(t *testing.T) {
 // In a pipe each reply has its time.
 func TestHostThatDripsInAPipeIsNoNo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dripping := false
+		var dripping atomic.Bool
 		h := crowdHost(func(d *dialogue, verb, _, said string) string {
-			if dripping && verb == "RCPT" {
+			if dripping.Load() && verb == "RCPT" {
 				d.drip(said)
 				return drop
 			}
@@ -113,7 +114,7 @@ func TestHostThatDripsInAPipeIsNoNo(t *testing.T) {
 		})
 		p := ofHost(t, h, func(c *Config) { c.Method, c.Connections, c.ReplyTimeout = RCPT, 2, 10*time.Second })
 		wantSays(t, p, "nobody@d.test", policy.No)
-		dripping = true
+		dripping.Store(true)
 		start := time.Now()
 		for i, got := range askAtOnce(t, p, "anna%d@d.test", 20) {
 			if got.Says == policy.No {

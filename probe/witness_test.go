@@ -78,26 +78,26 @@ func TestAnyOfTheWitnessesVouches(t *testing.T) {
 // does not tell that they have moved; that it refuses them, hour after hour, does.
 func TestHostThatWasQuietForLongIsVouchedFor(t *testing.T) {
 	for _, vrfy := range []bool{true, false} {
-		broken := false
+		var broken atomic.Bool
 		usual, nobody := has(vrfy, "anna"), has(vrfy)
 		inBubble(t, func(d *dialogue, verb, arg string) string {
-			if broken {
+			if broken.Load() {
 				return nobody(d, verb, arg)
 			}
 			return usual(d, verb, arg)
 		}, func(b bubble) {
 			t, _, p := b.open()
 			wantSays(t, p, "anna@d.test", policy.Yes)
-			broken = true
+			broken.Store(true)
 			time.Sleep(2 * witnessLife)
 			for range 12 {
 				wantSays(t, p, "bert@d.test", policy.Unsure)
 				time.Sleep(witnessLife / 12)
 			}
 			wantSays(t, p, "bert@d.test", policy.No)
-			broken = false
+			broken.Store(false)
 			wantSays(t, p, "anna@d.test", policy.Yes) // it has somebody: it is doubted anew
-			broken = true
+			broken.Store(true)
 			time.Sleep(witnessFresh)
 			wantSays(t, p, "bert@d.test", policy.Unsure)
 		})
@@ -106,26 +106,27 @@ func TestHostThatWasQuietForLongIsVouchedFor(t *testing.T) {
 
 // What the witnesses cannot be asked about now says nothing of how long they are gone.
 func TestWitnessWhoCannotBeAskedAboutIsNoRefusal(t *testing.T) {
-	trouble, gone := false, false
+	var trouble, gone atomic.Bool
 	usual, nobody := has(true, "anna"), has(true)
 	inBubble(t, func(d *dialogue, verb, arg string) string {
 		switch {
-		case verb == "VRFY" && isAbout(arg, "anna") && trouble:
+		case verb == "VRFY" && isAbout(arg, "anna") && trouble.Load():
 			return "451 4.3.0 Temporary lookup failure"
-		case gone:
+		case gone.Load():
 			return nobody(d, verb, arg)
 		}
 		return usual(d, verb, arg)
 	}, func(b bubble) {
 		t, _, p := b.open()
 		wantSays(t, p, "anna@d.test", policy.Yes)
-		trouble = true
+		trouble.Store(true)
 		time.Sleep(witnessFresh)
 		for range 3 {
 			wantSays(t, p, "bert@d.test", policy.Unsure)
 			time.Sleep(witnessLife)
 		}
-		trouble, gone = false, true
+		trouble.Store(false)
+		gone.Store(true)
 		wantSays(t, p, "bert@d.test", policy.Unsure)
 	})
 }
