@@ -41,6 +41,8 @@ type Calibration struct {
 	Refusal policy.Reply
 	// Nonsense is the address that nobody has.
 	Nonsense string
+	// Plain: Refusal is a no from any host, and speaks of nothing else.
+	Plain bool
 	// Accepts: right after Refusal it accepted its control address; asked for only
 	// where Refusal is vague, or speaks of something else than the mailbox.
 	Accepts bool
@@ -63,7 +65,7 @@ func (c Calibration) expired(now time.Time) bool {
 
 // isDoubtful tells whether its refusals count only while it is seen to accept somebody.
 func (c Calibration) isDoubtful() bool {
-	return c.Method == Minger || isVague(c.Refusal) || isDecisive(c.Refusal) && !isPlain(c.Refusal, c.Nonsense)
+	return c.Method == Minger || isVague(c.Refusal) || isDecisive(c.Refusal) && !c.Plain
 }
 
 // calibrationKey: a greeting is part of it, so that a host that was replaced, or
@@ -115,7 +117,7 @@ func (p *Prober) tryNonsense(ctx context.Context, s *session, method Method, dom
 		c.Why = fmt.Sprintf("VRFY does not tell: it said %q to an address that nobody has", r)
 		return c, nil
 	case isPlain(r, nonsense), isSoftBounce(r) && aboutUs(r, nonsense) == "":
-		c.Tells, c.Refusal = true, r
+		c.Tells, c.Refusal, c.Plain = true, r, isPlain(r, nonsense)
 		return c, nil
 	case !isDecisive(r) && (!isVague(r) || aboutUs(r, nonsense) != ""):
 		c.Unclear = true

@@ -189,6 +189,7 @@ func TestRefusalOfAnotherAddressIsNoNo(t *testing.T) {
 		{"550 5.1.1 <bert2@d.test>: User unknown", stray, policy.Unsure},
 		{"550 5.1.1 <anna@d.test>: User unknown", stray, policy.No},
 	} {
+		tt.c.Plain = tt.c.Tells && isPlain(tt.c.Refusal, nonsense)
 		if m := (question{method: VRFY, address: anna, calibration: tt.c}).read(parseReply(t, tt.reply)); m.says != tt.want {
 			t.Errorf("%q: %s (%s), want %s", tt.reply, m.says, m.why, tt.want)
 		}

@@ -49,6 +49,8 @@ func (q question) read(r policy.Reply) meaning {
 	switch {
 	case q.accepts(r):
 		return q.believe(r)
+	case q.isAsCalibrated(r):
+		return meaning{says: policy.No}
 	case q.method == VRFY && r.Code == 252:
 		return meaning{says: policy.Unsure, why: "VRFY does not tell", byRCPT: true}
 	case (isDecisive(r) || isVague(r)) && q.isOfAnother(r):
@@ -63,6 +65,19 @@ func (q question) read(r policy.Reply) meaning {
 		return meaning{says: policy.Unsure, why: "no VRFY here", byRCPT: true}
 	}
 	return meaning{says: policy.Unsure, why: "not about the mailbox", worn: wearsOut(r)}
+}
+
+// isAsCalibrated tells whether a refusal is to the letter that of the nonsense
+// address, but for the address, and says nothing but no. It spares most refusals a
+// closer look.
+func (q question) isAsCalibrated(r policy.Reply) bool {
+	c := &q.calibration
+	if !c.Plain || r.Code != c.Refusal.Code || r.Enhanced != c.Refusal.Enhanced {
+		return false
+	}
+	before, behind, found := strings.Cut(r.Text, q.address)
+	wantBefore, wantBehind, want := strings.Cut(c.Refusal.Text, c.Nonsense)
+	return found == want && before == wantBefore && behind == wantBehind
 }
 
 // accepts tells whether a reply says that the mailbox is there, as far as the
@@ -157,9 +172,9 @@ func wearsOut(r policy.Reply) bool {
 		strings.HasSuffix(r.Enhanced, ".5.3") || strings.Contains(strings.ToLower(r.Text), "too many")
 }
 
-// aboutUsWords are what a refusal speaks of that is about the client, the sender
-// or the host's policy.
-var aboutUsWords = regexp.MustCompile(`(?i)relay|not permitted|not allowed|denied|prohibit|block|black ?list|deny ?list|` +
+// aboutUsWords are what a refusal, in lower case, speaks of that is about the client,
+// the sender or the host's policy.
+var aboutUsWords = regexp.MustCompile(`relay|not permitted|not allowed|denied|prohibit|block|black ?list|deny ?list|` +
 	`\brbl\b|dnsbl|spamhaus|\bspam|reputation|polic(y|ies)|too many|\brate\b|limit|throttl|authent|authori[sz]|\bauth\b|\bhelo\b|\behlo\b|client|` +
 	`sender|\baccess\b|bad recipients|tls\b|encrypt|\bban|greylist|\bip\b|reverse|\bptr\b|\bspf\b|try again|temporar`)
 

@@ -161,9 +161,9 @@ func calibrationsLike(method Method, refusal policy.Reply) []Calibration {
 	decisively := policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "<" + nonsense + ">: User unknown"}
 	return []Calibration{
 		{},
-		{Method: method, Nonsense: nonsense, Tells: true, Refusal: decisively},
-		{Method: method, Nonsense: nonsense, Tells: true, Refusal: refusal},
-		{Method: method, Nonsense: nonsense, Tells: true, Refusal: refusal, Accepts: true},
+		{Method: method, Nonsense: nonsense, Tells: true, Refusal: decisively, Plain: true},
+		{Method: method, Nonsense: nonsense, Tells: true, Refusal: refusal, Plain: isPlain(refusal, nonsense)},
+		{Method: method, Nonsense: nonsense, Tells: true, Refusal: refusal, Plain: isPlain(refusal, nonsense), Accepts: true},
 		{Method: method, Nonsense: nonsense, AcceptsAll: true, Why: "accepts everything"},
 	}
 }

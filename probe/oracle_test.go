@@ -117,6 +117,8 @@ func FuzzReadMeaning(f *testing.F) {
 			f.Add(strings.ReplaceAll(row.reply, "ADDRESS", anna), strings.ReplaceAll(row.reply, "ADDRESS", nonsense), "anna")
 		}
 	}
+	f.Add("550 5.1.1 <anna@d.test.au> unknown", "550 5.1.1 <postwherea2b3c4@d.test> unknown", "anna")
+	f.Add("550 5.1.1 <joanna@d.test> unknown", "550 5.1.1 <postwherea2b3c4@d.test> unknown", "anna")
 	f.Add(`550 "a b"@d.test unknown`, "550 postwherea2b3c4@d.test unknown", `a b`)
 	f.Fuzz(func(t *testing.T, said, refused, local string) {
 		a, err := policy.ParseAddress(local + "@d.test")
@@ -134,6 +136,11 @@ func FuzzReadMeaning(f *testing.F) {
 				want := oracle(method, a.String(), c, reply)
 				if got.says != want && got.says != policy.Unsure {
 					t.Fatalf("%s %q: %s (%s), want %s; calibration %+v", method, reply, got.says, got.why, want, c)
+				}
+				closely := c
+				closely.Plain = false // without the short cut
+				if slow := (question{method: method, address: a.String(), calibration: closely}).read(reply); slow.says != got.says && !secondHand.MatchString(reply.Text) {
+					t.Fatalf("%s %q: %s, and on a closer look %s; calibration %+v", method, reply, got.says, slow.says, c)
 				}
 				if got.says == policy.Unsure && got.why == "" && c.Tells {
 					t.Fatalf("%s %q: unsure, and nobody knows why", method, reply)
