@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -24,7 +25,8 @@ func startTLSHost(t *testing.T, injected string, late bool) (addr string) {
 	tells := has(true, "anna")
 	serve := func(conn net.Conn) {
 		secure := false
-		fmt.Fprint(conn, "220 fake.test ESMTP\r\n")
+		say := func(lines string) { _, _ = io.WriteString(conn, lines) }
+		say("220 fake.test ESMTP\r\n")
 		for in := bufio.NewReader(conn); ; {
 			line, err := in.ReadString('\n')
 			if err != nil {
@@ -33,20 +35,20 @@ func startTLSHost(t *testing.T, injected string, late bool) (addr string) {
 			verb, arg, _ := strings.Cut(strings.TrimSpace(line), " ")
 			switch said := tells(nil, verb, arg); {
 			case verb == "STARTTLS" && late:
-				fmt.Fprint(conn, "220 2.0.0 Ready to start TLS\r\n")
+				say("220 2.0.0 Ready to start TLS\r\n")
 				time.Sleep(5 * time.Millisecond) // behind the beginning of the handshake
-				fmt.Fprint(conn, injected)
+				say(injected)
 				return
 			case verb == "STARTTLS":
-				fmt.Fprint(conn, "220 2.0.0 Ready to start TLS\r\n"+injected)
+				say("220 2.0.0 Ready to start TLS\r\n" + injected)
 				conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}})
 				in, secure = bufio.NewReader(conn), true
 			case verb == "EHLO" && !secure:
-				fmt.Fprint(conn, "250-fake.test\r\n250 STARTTLS\r\n")
+				say("250-fake.test\r\n250 STARTTLS\r\n")
 			case said == "":
-				fmt.Fprint(conn, strings.ReplaceAll(usual(verb), "\n", "\r\n")+"\r\n")
+				say(strings.ReplaceAll(usual(verb), "\n", "\r\n") + "\r\n")
 			default:
-				fmt.Fprint(conn, said+"\r\n")
+				say(said + "\r\n")
 			}
 		}
 	}
