@@ -114,7 +114,8 @@ func (p *Prober) vouch(ctx context.Context, s *session, q question, domain strin
 			p.testimony.yes(domain, address, time.Now())
 			return m, nil
 		}
-		refused = refused && w.read(r).says == policy.No
+		said := w.read(r)
+		refused = refused && (said.says == policy.No || said.byRCPT) // VRFY never told of it
 	}
 	if refused {
 		p.testimony.doubt(domain, time.Now())

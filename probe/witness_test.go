@@ -174,3 +174,24 @@ func TestPostmasterIsNoWitness(t *testing.T) {
 		wantSays(t, p, "bert@d.test", policy.Unsure)
 	}
 }
+
+// Domino says by VRFY of a group that it is no user, and takes its mail. Where that is
+// all that it was seen to have, its no is believed in the end.
+func TestWitnessOfWhomVRFYDoesNotTellIsTakenToHaveMoved(t *testing.T) {
+	usual := has(true, "anna", "group")
+	inBubble(t, func(d *dialogue, verb, arg string) string {
+		if verb == "VRFY" && isAbout(arg, "group") {
+			return "550 " + arg + " is a group not a user"
+		}
+		return usual(d, verb, arg)
+	}, func(b bubble) {
+		t, _, p := b.open()
+		if got := wantSays(t, p, "group@d.test", policy.Yes); got.Method != "rcpt" {
+			t.Errorf("by %s", got.Method)
+		}
+		time.Sleep(witnessFresh)
+		wantSays(t, p, "bert@d.test", policy.Unsure)
+		time.Sleep(witnessLife)
+		wantSays(t, p, "bert@d.test", policy.No)
+	})
+}
