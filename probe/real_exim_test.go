@@ -1,6 +1,8 @@
 package probe
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -71,4 +73,22 @@ func TestExim(t *testing.T) {
 	} {
 		t.Run(c.name, c.run)
 	}
+}
+
+// Exim's own configuration, and Debian's, takes mail for a postmaster before it looks
+// whether there is one. When its directory is empty all of a sudden, that he is
+// accepted does not make the refusal of everybody else believed.
+func TestEximWithAnEmptyDirectoryRefusesNobody(t *testing.T) {
+	t.Parallel()
+	h := exim("", "accept local_parts = postmaster\n       domains = +local_domains")(t)
+	p := ofRealHost(t, h)
+	wantAll(t, p, []string{"anna@d.test", "postmaster@d.test"}, policy.Yes, "rcpt")
+	wantAll(t, p, []string{"nobody@d.test"}, policy.No, "rcpt")
+	if err := os.Truncate(filepath.Join(h.Dir(), "etc", "mailboxes"), 0); err != nil {
+		t.Fatal(err)
+	}
+	grewOld(p, "d.test", witnessFresh)
+	p.CloseIdle() // in that time each connection has: over one, Exim remembers what it looked up
+	wantAll(t, p, []string{"postmaster@d.test"}, policy.Yes, "rcpt")
+	wantAll(t, p, []string{`"a b"@d.test`, "anna@d.test"}, policy.Unsure, "")
 }
