@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks all of this: format, vet, lint, and every test, with the real mail
+# Checks all of this: format, vet, lint, and every test, with the real
 # servers. Needs Go, and root, for the servers have users of their own. On
 # Debian it installs what else is missing; it starts none of the system's
 # services and touches no configuration of one that is installed.
@@ -36,13 +36,14 @@ swaks                               swaks
 systemd-analyze                     systemd
 zsh                                 zsh
 '
-# Mail servers that Debian lets nobody install beside postfix. They are unpacked
-# only, each with what it needs into a folder of the package's name, and run from
-# there. After the package: the users that the server insists on.
+# Servers that Debian lets nobody install beside postfix, or has among its backports
+# only. They are unpacked only, each with what it needs into a folder of the package's
+# name, and run from there. After the package: the users that the server insists on.
 unpacked='
 exim4-daemon-light  Debian-exim
 opensmtpd
 sendmail-bin
+valkey-server
 '
 # Where these folders are, from run to run: an absolute path, and not in a home,
 # for the servers' users have to get in. realhost/package.go has the same default.
@@ -144,12 +145,14 @@ unpack() {
 		cat "$scratch/apt"
 		fail "could not bring apt-get's lists up to date."
 	fi
+	local from=()
+	[[ -n $(apt-cache madison "$package") ]] || from_backports
 	# What apt-get would install, did it not only tell so (-s).
-	all=$(apt-get -s -y --no-install-recommends install "$package" | sed -n 's/^Inst \([^ ]*\) .*/\1/p') || true
+	all=$(apt-get "${from[@]}" -s -y --no-install-recommends install "$package" | sed -n 's/^Inst \([^ ]*\) .*/\1/p') || true
 	[[ -n $all ]] || fail "apt-get does not say what $package needs."
 	mkdir -p "$scratch/$package" "$POSTWHERE_SERVERS"
 	# shellcheck disable=SC2086 # it is a list
-	if ! (cd "$scratch/$package" && quietly -o APT::Sandbox::User=root download $all); then
+	if ! (cd "$scratch/$package" && quietly "${from[@]}" -o APT::Sandbox::User=root download $all); then
 		cat "$scratch/apt"
 		fail "could not download" $all
 	fi
@@ -165,6 +168,24 @@ unpack() {
 		fail "could not make $POSTWHERE_SERVERS/$package."
 	rm -rf "$half"
 	half=
+}
+
+# from_backports makes $from what has apt-get look into Debian's backports. It leaves
+# alone where the machine has its packages from, and what it knows of them.
+from_backports() {
+	local dir=$scratch/backports release
+	# shellcheck source=/dev/null
+	release=$(. /etc/os-release && [[ $ID == debian ]] && echo "$VERSION_CODENAME") ||
+		fail "$package is not among this machine's packages, nor is it Debian, which has backports."
+	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
+	printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian %s main\n' \
+		"$release" "$release-backports" >"$dir/sources.list"
+	from=(-o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=-
+		-o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir/cache" -o APT::Sandbox::User=root)
+	if ! quietly "${from[@]}" update; then
+		cat "$scratch/apt"
+		fail "could not bring the lists of Debian's backports up to date."
+	fi
 }
 
 # update_lists tells apt-get, once, what there is.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
@@ -15,7 +16,7 @@ import (
 // knows, and do not have to ask the hosts for having waited too long.
 func BenchmarkManyMissesAtOnce(b *testing.B) {
 	const rounds = 200
-	_, at, _ := redisAt(b, "")
+	_, at, _ := redisAt(b, realhost.Redis, "")
 	for _, n := range []int{16, 64, 256, 1024} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			one, two := join(b, at), join(b, at)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
@@ -65,41 +66,45 @@ func TestExactReadingIsKeptUntilTheClockIsSet(t *testing.T) {
 // An owner whom a front end has told of whose clock is ahead is one who can be denied.
 func TestDenialIsHeardBehindAClockThatIsAhead(t *testing.T) {
 	t.Parallel()
-	_, at, client := redisAt(t, "")
-	one, two := join(t, at), join(t, at)
-	one.hasLearnt(t, "anna@example.com", "mail1", 2*slack)
-	one.told(t)
-	two.finds(t, "anna@example.com", "mail1")
-	ahead := record{at: time.Now().Add(time.Hour), owner: policy.Answer{Host: "mail1"}}.String()
-	if err := client.Set(t.Context(), "postwhere:address:anna@example.com", ahead, time.Hour).Err(); err != nil {
-		t.Fatal(err)
-	}
-	one.link.Deny(address(t, "anna@example.com"), time.Now())
-	one.told(t)
-	two.forgets(t, "anna@example.com")
-	if text := client.Get(t.Context(), "postwhere:address:anna@example.com").Val(); !strings.HasSuffix(text, " {}") {
-		t.Errorf("stored: %s", text)
-	}
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		_, at, client := redisAt(t, kind, "")
+		one, two := join(t, at), join(t, at)
+		one.hasLearnt(t, "anna@example.com", "mail1", 2*slack)
+		one.told(t)
+		two.finds(t, "anna@example.com", "mail1")
+		ahead := record{at: time.Now().Add(time.Hour), owner: policy.Answer{Host: "mail1"}}.String()
+		if err := client.Set(t.Context(), "postwhere:address:anna@example.com", ahead, time.Hour).Err(); err != nil {
+			t.Fatal(err)
+		}
+		one.link.Deny(address(t, "anna@example.com"), time.Now())
+		one.told(t)
+		two.forgets(t, "anna@example.com")
+		if text := client.Get(t.Context(), "postwhere:address:anna@example.com").Val(); !strings.HasSuffix(text, " {}") {
+			t.Errorf("stored: %s", text)
+		}
+	})
 }
 
 // A denial is told though the server has an owner who was asked later: another front
 // end may know the one who was asked before.
 func TestDenialIsToldInAnyCase(t *testing.T) {
 	t.Parallel()
-	_, at, client := redisAt(t, "")
-	one, two := join(t, at), join(t, at)
-	anna, now := address(t, "anna@example.com"), time.Now()
-	one.Own(anna, policy.Answer{Host: "mail1", Says: policy.Yes, At: now.Add(-2 * slack)})
-	one.link.Own(anna)
-	one.told(t)
-	two.finds(t, "anna@example.com", "mail1")
-	one.Own(anna, policy.Answer{Host: "mail2", Says: policy.Yes, At: now})
-	one.link.Own(anna)
-	one.told(t)
-	one.link.Deny(anna, now.Add(-slack))
-	one.told(t)
-	two.forgets(t, "anna@example.com")
-	if text := client.Get(t.Context(), "postwhere:address:anna@example.com").Val(); !strings.Contains(text, "mail2") {
-		t.Errorf("stored: %s", text)
-	}
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		_, at, client := redisAt(t, kind, "")
+		one, two := join(t, at), join(t, at)
+		anna, now := address(t, "anna@example.com"), time.Now()
+		one.Own(anna, policy.Answer{Host: "mail1", Says: policy.Yes, At: now.Add(-2 * slack)})
+		one.link.Own(anna)
+		one.told(t)
+		two.finds(t, "anna@example.com", "mail1")
+		one.Own(anna, policy.Answer{Host: "mail2", Says: policy.Yes, At: now})
+		one.link.Own(anna)
+		one.told(t)
+		one.link.Deny(anna, now.Add(-slack))
+		one.told(t)
+		two.forgets(t, "anna@example.com")
+		if text := client.Get(t.Context(), "postwhere:address:anna@example.com").Val(); !strings.Contains(text, "mail2") {
+			t.Errorf("stored: %s", text)
+		}
+	})
 }

@@ -70,10 +70,10 @@ func join(t testing.TB, at Server, change ...func(*Config)) *frontEnd {
 	return f
 }
 
-// redisAt starts a Redis, and returns where it is and a client of it.
-func redisAt(t testing.TB, conf string) (*realhost.RedisServer, Server, *redis.Client) {
+// redisAt starts a server, and returns where it is and a client of it.
+func redisAt(t testing.TB, kind realhost.RedisKind, conf string) (*realhost.RedisServer, Server, *redis.Client) {
 	t.Helper()
-	r := realhost.Redis(t, conf)
+	r := kind.Start(t, conf)
 	s := serverOf(t, "redis://"+r.Addr())
 	opt := s.options(waitFor, waitFor)
 	opt.MaxRetries = 10

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postwhere/cache"
+	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
@@ -30,75 +31,79 @@ func (f *frontEnd) putsOff(t *testing.T) {
 // A purge that waits for the server outlives the link, and the program.
 func TestPurgeOutlivesTheLink(t *testing.T) {
 	t.Parallel()
-	for name, next := range map[string]func(*Config, *frontEnd){
-		"a reload": func(c *Config, last *frontEnd) { c.Before = last.link },
-		"a restart": func(c *Config, last *frontEnd) {
-			last.link.Close()
-			note, err := json.Marshal(last.link.Past())
-			if err == nil {
-				err = json.Unmarshal(note, &c.Past)
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		for name, next := range map[string]func(*Config, *frontEnd){
+			"a reload": func(c *Config, last *frontEnd) { c.Before = last.link },
+			"a restart": func(c *Config, last *frontEnd) {
+				last.link.Close()
+				note, err := json.Marshal(last.link.Past())
+				if err == nil {
+					err = json.Unmarshal(note, &c.Past)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			},
+		} {
+			r, at, _ := redisAt(t, kind, "")
+			one, two := join(t, at), join(t, at)
+			one.learns(t, "anna@example.com", "mail1")
+			one.told(t)
+			two.finds(t, "anna@example.com", "mail1")
+			two.isUp(t)
+			r.Pause(t)
+			one.putsOff(t)
+			if name == "a reload" {
+				one.link.Deny(address(t, "bert@example.com"), time.Now())
 			}
-			if err != nil {
-				t.Fatal(err)
+			three := join(t, at, func(c *Config) { next(c, one) })
+			one.link.Own(address(t, "carl@example.com")) // a search that began before
+			if past := three.link.Past(); len(past.Untold) != 1 || past.Untold[0] != forgetAnna {
+				t.Errorf("%s: %+v", name, past)
 			}
-		},
-	} {
-		r, at, _ := redisAt(t, "")
-		one, two := join(t, at), join(t, at)
-		one.learns(t, "anna@example.com", "mail1")
-		one.told(t)
-		two.finds(t, "anna@example.com", "mail1")
-		two.isUp(t)
-		r.Pause(t)
-		one.putsOff(t)
-		if name == "a reload" {
-			one.link.Deny(address(t, "bert@example.com"), time.Now())
+			if n := one.link.State().Waiting; name == "a reload" && n != 0 {
+				t.Errorf("%s: %d changes wait at the old link", name, n)
+			}
+			one.link.Close()
+			r.Resume(t)
+			two.forgets(t, "anna@example.com")
+			three.told(t)
+			if len(three.link.Past().Untold) != 0 || three.consults(t, "anna@example.com") != "" {
+				t.Errorf("%s: it is not told", name)
+			}
 		}
-		three := join(t, at, func(c *Config) { next(c, one) })
-		one.link.Own(address(t, "carl@example.com")) // a search that began before
-		if past := three.link.Past(); len(past.Untold) != 1 || past.Untold[0] != forgetAnna {
-			t.Errorf("%s: %+v", name, past)
-		}
-		if n := one.link.State().Waiting; name == "a reload" && n != 0 {
-			t.Errorf("%s: %d changes wait at the old link", name, n)
-		}
-		one.link.Close()
-		r.Resume(t)
-		two.forgets(t, "anna@example.com")
-		three.told(t)
-		if len(three.link.Past().Untold) != 0 || three.consults(t, "anna@example.com") != "" {
-			t.Errorf("%s: it is not told", name)
-		}
-	}
+	})
 }
 
 // What a slow file says of the past counts, though the link has begun without it.
 func TestPastThatComesLate(t *testing.T) {
 	t.Parallel()
-	_, at, client := redisAt(t, "")
-	one, two := join(t, at), join(t, at)
-	if err := one.link.Purge(t.Context(), cache.Purge{Host: "mail9"}); err != nil {
-		t.Fatal(err)
-	}
-	heardAll(t, client, two)
-	two.link.Close()
-	past := two.link.Past()
-	if err := one.link.Purge(t.Context(), forgetAnna); err != nil {
-		t.Fatal(err)
-	}
-	last := one.link.Position()
-	two = join(t, at, func(c *Config) { c.Past.Position = Position{ahead, ahead} })
-	two.isUp(t)
-	heardAll(t, client, one)
-	two.link.Recollect(Past{Position: Position{"x", ""}})
-	two.link.Recollect(Past{Position: last})
-	two.Own(policy.AddressOf("anna", "example.com"), policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now()})
-	past.Untold = []cache.Purge{{}, {Domain: "example.org"}}
-	two.link.Recollect(past)
-	two.forgets(t, "anna@example.com")
-	two.told(t)
-	heardAll(t, client, one, two)
-	one.log.waits(t, 1, "domain=example.org")
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		_, at, client := redisAt(t, kind, "")
+		one, two := join(t, at), join(t, at)
+		if err := one.link.Purge(t.Context(), cache.Purge{Host: "mail9"}); err != nil {
+			t.Fatal(err)
+		}
+		heardAll(t, client, two)
+		two.link.Close()
+		past := two.link.Past()
+		if err := one.link.Purge(t.Context(), forgetAnna); err != nil {
+			t.Fatal(err)
+		}
+		last := one.link.Position()
+		two = join(t, at, func(c *Config) { c.Past.Position = Position{ahead, ahead} })
+		two.isUp(t)
+		heardAll(t, client, one)
+		two.link.Recollect(Past{Position: Position{"x", ""}})
+		two.link.Recollect(Past{Position: last})
+		two.Own(policy.AddressOf("anna", "example.com"), policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now()})
+		past.Untold = []cache.Purge{{}, {Domain: "example.org"}}
+		two.link.Recollect(past)
+		two.forgets(t, "anna@example.com")
+		two.told(t)
+		heardAll(t, client, one, two)
+		one.log.waits(t, 1, "domain=example.org")
+	})
 }
 
 func TestPastOfTwo(t *testing.T) {

@@ -88,7 +88,7 @@ func (a *alone) waitFor(b *testing.B, away bool) {
 // knows yet, and once that is known.
 func BenchmarkSharedMemoryAddsToALookUp(b *testing.B) {
 	const rounds = 6
-	r := realhost.Redis(b, "")
+	r := realhost.Redis.Start(b, "")
 	one, none := newAlone(b, "redis://"+r.Addr()), newAlone(b, "")
 	for b.Loop() {
 		plain := none.median(b)

@@ -202,37 +202,39 @@ func TestProvisioningListenerServesNothingElse(t *testing.T) {
 // memory with it.
 func TestProvisioningReachesAllFrontEnds(t *testing.T) {
 	t.Parallel()
-	r := realhost.Redis(t, "")
-	socket := shortDir(t) + "/p"
-	mail1 := startOddHost(t, having("anna@example.com", "adam@example.com"))
-	all, _ := startFrontEnds(t, 2, "redis://"+r.Addr(), siteText(mail1))
-	shared, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), strings.Replace(siteText(mail1), "control   = []", "control = []\nprovisioning = [\"unix:"+socket+"\"]", 1))
-	p := &provisioned{d: shared[0], network: "unix", address: socket}
-	for _, mailbox := range []string{"anna@example.com", "adam@example.com"} {
-		all[0].wants(t, mailbox, policy.Deliver, "mail1", policy.SourceSearch)
-		all[0].waitTold(t)
-		all[1].waits(t, mailbox, policy.Deliver, "mail1")
-	}
-	a := p.post(t, "?address=anna@example.com&address=adam@example.com", "", "")
-	var f flushed
-	if err := json.Unmarshal([]byte(a.body), &f); err != nil || f.Others != "told" || f.SharedWhy != "" {
-		t.Errorf("%+v, %v", a, err)
-	}
-	for _, d := range all {
-		for _, local := range []string{"anna", "adam"} {
-			if !realhost.Eventually(func() bool {
-				return d.memory.Recall(policy.AddressOf(local, "example.com")).Owner.Says == policy.Unasked
-			}) {
-				t.Errorf("%s is known yet", local)
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		r := kind.Start(t, "")
+		socket := shortDir(t) + "/p"
+		mail1 := startOddHost(t, having("anna@example.com", "adam@example.com"))
+		all, _ := startFrontEnds(t, 2, "redis://"+r.Addr(), siteText(mail1))
+		shared, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), strings.Replace(siteText(mail1), "control   = []", "control = []\nprovisioning = [\"unix:"+socket+"\"]", 1))
+		p := &provisioned{d: shared[0], network: "unix", address: socket}
+		for _, mailbox := range []string{"anna@example.com", "adam@example.com"} {
+			all[0].wants(t, mailbox, policy.Deliver, "mail1", policy.SourceSearch)
+			all[0].waitTold(t)
+			all[1].waits(t, mailbox, policy.Deliver, "mail1")
+		}
+		a := p.post(t, "?address=anna@example.com&address=adam@example.com", "", "")
+		var f flushed
+		if err := json.Unmarshal([]byte(a.body), &f); err != nil || f.Others != "told" || f.SharedWhy != "" {
+			t.Errorf("%+v, %v", a, err)
+		}
+		for _, d := range all {
+			for _, local := range []string{"anna", "adam"} {
+				if !realhost.Eventually(func() bool {
+					return d.memory.Recall(policy.AddressOf(local, "example.com")).Owner.Says == policy.Unasked
+				}) {
+					t.Errorf("%s is known yet", local)
+				}
 			}
 		}
-	}
-	r.Stop(t)
-	if !realhost.Eventually(func() bool { return p.d.memoryStats().SharedWhy != "" }) {
-		t.Fatal("it is not noticed")
-	}
-	a = p.post(t, "?all", "", "")
-	if err := json.Unmarshal([]byte(a.body), &f); err != nil || a.status != 200 || f.Others != "later" || f.SharedWhy == "" {
-		t.Errorf("%+v, %v", a, err)
-	}
+		r.Stop(t)
+		if !realhost.Eventually(func() bool { return p.d.memoryStats().SharedWhy != "" }) {
+			t.Fatal("it is not noticed")
+		}
+		a = p.post(t, "?all", "", "")
+		if err := json.Unmarshal([]byte(a.body), &f); err != nil || a.status != 200 || f.Others != "later" || f.SharedWhy == "" {
+			t.Errorf("%+v, %v", a, err)
+		}
+	})
 }

@@ -116,37 +116,39 @@ func TestHostThatComesBackAsAnotherIsDistrusted(t *testing.T) {
 // the link, one that has nothing shared, and a restart.
 func TestPurgeThatWaitsIsKept(t *testing.T) {
 	t.Parallel()
-	r := realhost.Redis(t, "")
-	text := siteText(startOddHost(t, having("anna@example.com")))
-	alone := text + fmt.Sprintf("[cache]\nfile = %q\n", filepath.Join(t.TempDir(), "memory"))
-	with := alone + fmt.Sprintf("shared = \"redis://%s\"\n", r.Addr())
-	one, log := startDaemon(t, with)
-	two, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), text)
-	two[0].wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
-	two[0].waitTold(t)
-	one.waitTold(t)
-	r.Pause(t)
-	if !realhost.Eventually(func() bool { return log.logged("shared memory is away") }) {
-		t.Fatal("it is not noticed")
-	}
-	if f, err := one.flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil || f.SharedWhy == "" {
-		t.Errorf("%+v, %v", f, err)
-	}
-	reloads(t, one, with+"owner_expire = \"8d\"\n")
-	reloads(t, one, alone)
-	one.stops(t)
-	one, _ = startDaemon(t, alone)
-	one.stops(t)
-	r.Resume(t)
-	if owner := two[0].memory.Recall(policy.AddressOf("anna", "example.com")).Owner; owner.Host != "mail1" {
-		t.Errorf("she is forgotten already: %+v", owner)
-	}
-	startDaemon(t, with)
-	if !realhost.Eventually(func() bool {
-		return two[0].memory.Recall(policy.AddressOf("anna", "example.com")).Owner.Says == policy.Unasked
-	}) {
-		t.Error("the other front end is not told")
-	}
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		r := kind.Start(t, "")
+		text := siteText(startOddHost(t, having("anna@example.com")))
+		alone := text + fmt.Sprintf("[cache]\nfile = %q\n", filepath.Join(t.TempDir(), "memory"))
+		with := alone + fmt.Sprintf("shared = \"redis://%s\"\n", r.Addr())
+		one, log := startDaemon(t, with)
+		two, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), text)
+		two[0].wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+		two[0].waitTold(t)
+		one.waitTold(t)
+		r.Pause(t)
+		if !realhost.Eventually(func() bool { return log.logged("shared memory is away") }) {
+			t.Fatal("it is not noticed")
+		}
+		if f, err := one.flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil || f.SharedWhy == "" {
+			t.Errorf("%+v, %v", f, err)
+		}
+		reloads(t, one, with+"owner_expire = \"8d\"\n")
+		reloads(t, one, alone)
+		one.stops(t)
+		one, _ = startDaemon(t, alone)
+		one.stops(t)
+		r.Resume(t)
+		if owner := two[0].memory.Recall(policy.AddressOf("anna", "example.com")).Owner; owner.Host != "mail1" {
+			t.Errorf("she is forgotten already: %+v", owner)
+		}
+		startDaemon(t, with)
+		if !realhost.Eventually(func() bool {
+			return two[0].memory.Recall(policy.AddressOf("anna", "example.com")).Owner.Says == policy.Unasked
+		}) {
+			t.Error("the other front end is not told")
+		}
+	})
 }
 
 // A search of the world before may end when its host is another machine already.

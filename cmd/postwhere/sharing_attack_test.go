@@ -51,69 +51,71 @@ func (f *frontEnd) restarts(t *testing.T, text string) {
 // memory hangs, dies and is emptied: nobody is refused who is on his way.
 func TestNobodyOnHisWayIsRefusedWhateverHappens(t *testing.T) {
 	t.Parallel()
-	r := realhost.Redis(t, "")
-	var anna moving
-	anna.at.Store(1)
-	mail1, mail2 := anna.host(t, 1, "bert@example.com"), anna.host(t, 2, "carl@example.com")
-	text := func(i int, more string) string {
-		return siteText(mail1, mail2) + fmt.Sprintf("[search]\nmax_searches = 100000\n[cache]\nshared = \"redis://%s\"\nfile = %q\nowner_refresh = \"50ms\"\nunsure_expire = \"20ms\"\n%s",
-			r.Addr(), filepath.Join(t.TempDir(), fmt.Sprint(i)), more)
-	}
-	const n = 3
-	var all [n]frontEnd
-	var texts [n]string
-	for i := range n {
-		texts[i] = text(i, "")
-		all[i].daemon, _ = startDaemon(t, texts[i])
-		all[i].waits(t, "anna@example.com", policy.Deliver, "mail1")
-	}
-	end := make(chan struct{})
-	var load sync.WaitGroup
-	for i := range n {
-		for range 2 {
-			load.Go(func() {
-				for k := 0; ; k++ {
-					select {
-					case <-end:
-						return
-					default:
-					}
-					recipient := []string{"anna@example.com", "bert@example.com", "carl@example.com", fmt.Sprintf("nobody%d@example.com", k)}[k%4]
-					f, err := all[i].look(t, recipient)
-					if known := k%4 < 3; err != nil || known && f.Verdict == policy.Reject || !known && f.Verdict == policy.Deliver {
-						t.Errorf("%s at %d: %s because %q, %v", recipient, i, f.Verdict, f.Why, err)
-					}
-				}
-			})
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		r := kind.Start(t, "")
+		var anna moving
+		anna.at.Store(1)
+		mail1, mail2 := anna.host(t, 1, "bert@example.com"), anna.host(t, 2, "carl@example.com")
+		text := func(i int, more string) string {
+			return siteText(mail1, mail2) + fmt.Sprintf("[search]\nmax_searches = 100000\n[cache]\nshared = \"redis://%s\"\nfile = %q\nowner_refresh = \"50ms\"\nunsure_expire = \"20ms\"\n%s",
+				r.Addr(), filepath.Join(t.TempDir(), fmt.Sprint(i)), more)
 		}
-	}
-	answered := func() { // by each front end, a few times
+		const n = 3
+		var all [n]frontEnd
+		var texts [n]string
 		for i := range n {
-			for range 20 {
-				_, _ = all[i].look(t, "anna@example.com")
+			texts[i] = text(i, "")
+			all[i].daemon, _ = startDaemon(t, texts[i])
+			all[i].waits(t, "anna@example.com", policy.Deliver, "mail1")
+		}
+		end := make(chan struct{})
+		var load sync.WaitGroup
+		for i := range n {
+			for range 2 {
+				load.Go(func() {
+					for k := 0; ; k++ {
+						select {
+						case <-end:
+							return
+						default:
+						}
+						recipient := []string{"anna@example.com", "bert@example.com", "carl@example.com", fmt.Sprintf("nobody%d@example.com", k)}[k%4]
+						f, err := all[i].look(t, recipient)
+						if known := k%4 < 3; err != nil || known && f.Verdict == policy.Reject || !known && f.Verdict == policy.Deliver {
+							t.Errorf("%s at %d: %s because %q, %v", recipient, i, f.Verdict, f.Why, err)
+						}
+					}
+				})
 			}
 		}
-	}
-	trouble := []func(){
-		func() { r.Pause(t) }, func() { r.Resume(t) }, func() { r.Stop(t) }, func() { r.Start(t) },
-		func() { reloads(t, all[0].daemon, texts[0]+"owner_expire = \"8d\"\n") },
-		func() { reloads(t, all[0].daemon, texts[0]) },
-		func() { all[1].restarts(t, texts[1]) },
-	}
-	for round := range 2 * len(trouble) {
-		anna.at.Store(0)
-		answered()
-		trouble[round%len(trouble)]()
-		answered()
-		anna.at.Store(int32(1 + round%2))
-		answered()
-		if !realhost.Eventually(func() bool {
-			f, _ := all[2].look(t, "anna@example.com")
-			return f.Verdict == policy.Deliver && hostName(f) == fmt.Sprintf("mail%d", 1+round%2)
-		}) {
-			t.Errorf("round %d: she is not found", round)
+		answered := func() { // by each front end, a few times
+			for i := range n {
+				for range 20 {
+					_, _ = all[i].look(t, "anna@example.com")
+				}
+			}
 		}
-	}
-	close(end)
-	load.Wait()
+		trouble := []func(){
+			func() { r.Pause(t) }, func() { r.Resume(t) }, func() { r.Stop(t) }, func() { r.Start(t) },
+			func() { reloads(t, all[0].daemon, texts[0]+"owner_expire = \"8d\"\n") },
+			func() { reloads(t, all[0].daemon, texts[0]) },
+			func() { all[1].restarts(t, texts[1]) },
+		}
+		for round := range 2 * len(trouble) {
+			anna.at.Store(0)
+			answered()
+			trouble[round%len(trouble)]()
+			answered()
+			anna.at.Store(int32(1 + round%2))
+			answered()
+			if !realhost.Eventually(func() bool {
+				f, _ := all[2].look(t, "anna@example.com")
+				return f.Verdict == policy.Deliver && hostName(f) == fmt.Sprintf("mail%d", 1+round%2)
+			}) {
+				t.Errorf("round %d: she is not found", round)
+			}
+		}
+		close(end)
+		load.Wait()
+	})
 }

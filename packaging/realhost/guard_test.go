@@ -23,9 +23,11 @@ func guarded(t *testing.T, name string) *Server {
 	case "OpenSMTPD":
 		return OpenSMTPD(t, openSMTPDConfig()).Server
 	case "Redis":
-		return Redis(t, "").Server
+		return Redis.Start(t, "").Server
 	case "Sendmail":
 		return Sendmail(t, sendmailConfig()).Server
+	case "Valkey":
+		return Valkey.Start(t, "").Server
 	default:
 		return MailHost(t, "one.test", "anna@one.test").Server
 	}
@@ -39,7 +41,7 @@ func TestGuard(t *testing.T) {
 		select {}
 	}
 	t.Parallel()
-	for _, name := range []string{"Dovecot", "Exim", "OpenSMTPD", "Postfix", "Redis", "Sendmail"} {
+	for _, name := range []string{"Dovecot", "Exim", "OpenSMTPD", "Postfix", "Redis", "Sendmail", "Valkey"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			guarded(t, name) // where it cannot be, the test is skipped

@@ -1,4 +1,4 @@
-// Package realhost starts real mail servers, and a Redis, for tests: each in a directory of
+// Package realhost starts real mail servers, and Redis and Valkey, for tests: each in a directory of
 // its own below the temporary directory, on a loopback address of its own, with
 // a configuration of its own. It ends them and removes them with the test, even
 // if the test's process is killed. The system's own configuration, such as

@@ -11,12 +11,44 @@ import (
 	"time"
 )
 
-// RedisServer is a Redis that runs with a configuration of its own, and keeps nothing
+// RedisKind is a server program that speaks Redis's protocol.
+type RedisKind struct {
+	name    string
+	command func(testing.TB) []string // skips the test if it is not there
+}
+
+// The programs that there are. Valkey is unpacked, for Debian 12 has it among its
+// backports only, and there is no need to install it.
+var (
+	Redis = RedisKind{"Redis", func(t testing.TB) []string {
+		t.Helper()
+		Need(t, "redis-server")
+		return []string{program(t, "redis-server")}
+	}}
+	Valkey = RedisKind{"Valkey", func(t testing.TB) []string {
+		t.Helper()
+		valkey := needUnpacked(t, "valkey-server")
+		return valkey.command(valkey.file("usr/bin/valkey-server"))
+	}}
+)
+
+// EachRedis runs a test with each of the programs, at once.
+func EachRedis(t *testing.T, test func(t *testing.T, kind RedisKind)) {
+	t.Helper()
+	for _, kind := range []RedisKind{Redis, Valkey} {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, kind)
+		})
+	}
+}
+
+// RedisServer is a server that runs with a configuration of its own, and keeps nothing
 // over its end.
 type RedisServer struct{ *Server }
 
-// RedisSocket is the name in [Server.Dir] of the Unix socket at which [Redis] listens
-// as well.
+// RedisSocket is the name in [Server.Dir] of the Unix socket at which a [RedisServer]
+// listens as well.
 const RedisSocket = "redis"
 
 // redisConf is redis.conf as a format with the directory, the host and the port of the
@@ -31,11 +63,11 @@ appendonly no
 protected-mode no
 `
 
-// Redis starts a Redis server that ends with the test. It returns when it answers. conf
-// is text that redis.conf ends with.
-func Redis(t testing.TB, conf string) *RedisServer {
+// Start starts a server that ends with the test. It returns when it answers. conf is text
+// that redis.conf ends with.
+func (k RedisKind) Start(t testing.TB, conf string) *RedisServer {
 	t.Helper()
-	Need(t, "redis-server")
+	command := k.command(t)
 	s := newServer(t)
 	s.addrs = []string{pickAddr(t, "")}
 	s.etc, s.logFile = s.dir, filepath.Join(s.dir, "log")
@@ -46,7 +78,7 @@ func Redis(t testing.TB, conf string) *RedisServer {
 		t.Fatal(err)
 	}
 	s.WriteFile(t, "redis.conf", fmt.Sprintf(redisConf, s.dir, host, port)+conf+"\n")
-	s.inForeground([]string{program(t, "redis-server"), filepath.Join(s.dir, "redis.conf")})
+	s.inForeground(append(command, filepath.Join(s.dir, "redis.conf")))
 	s.guard(t)
 	s.Start(t)
 	r := &RedisServer{s}
