@@ -106,7 +106,7 @@ func (l *Link) fetch(ctx context.Context, batch []question) ([]told, error) {
 	at := pipe.Time(ctx)
 	records := make([]*redis.StringCmd, len(batch))
 	for i, q := range batch {
-		records[i] = pipe.Get(ctx, q.key)
+		records[i] = pipe.GetRange(ctx, q.key, 0, maxRecord) // and one: what is longer is no record
 	}
 	sent := time.Now()
 	_, _ = pipe.Exec(ctx) // each has its error
@@ -123,8 +123,8 @@ func (l *Link) fetch(ctx context.Context, batch []question) ([]told, error) {
 		switch {
 		case err == nil:
 			answers[i] = told{text: r.Val(), read: read}
-		case errors.Is(err, redis.Nil), isReply(err) && strings.HasPrefix(err.Error(), "WRONGTYPE"):
-			// There is nothing, or somebody else's, under a name of ours.
+		case isReply(err) && strings.HasPrefix(err.Error(), "WRONGTYPE"):
+			// There is somebody else's under a name of ours.
 		default:
 			return nil, busy(err)
 		}

@@ -2,6 +2,7 @@ package shared
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -25,7 +26,7 @@ const (
 // here returns a time by the server's clock as one by the clock here: the first and the
 // last that it may have been.
 func (r reading) here(at time.Time) (first, last time.Time) {
-	age := r.server.Sub(at)
+	age := max(r.server.Sub(at), -math.MaxInt64) // of a time to come, as late as it may be
 	return r.sent.Add(-age), r.got.Add(-age)
 }
 

@@ -1,6 +1,7 @@
 package shared
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,11 @@ func TestTimesByTheServersClock(t *testing.T) {
 		}
 	}
 	read := reading{server: now, sent: now, got: now}
+	for _, at := range []time.Time{now.AddDate(1000, 0, 0), time.UnixMicro(math.MaxInt64)} {
+		if first, last := read.here(at); first.Before(now) || last.Before(now) {
+			t.Errorf("%v is %v and %v here", at, first, last)
+		}
+	}
 	if there := read.there(now.Add(time.Hour), now); there.After(now) {
 		t.Errorf("of a time to come: %v", there)
 	}

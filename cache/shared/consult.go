@@ -31,6 +31,7 @@ func (l *Link) Consult(ctx context.Context, a policy.Address, accept func(yes po
 		return time.Time{} // what is to be purged may be there yet
 	}
 	n := nameOf(a)
+	pending := l.pending.deniedAt(n) // now: when the server answers it may know of it, and not have then
 	t, err := l.get(ctx, l.key(n))
 	r, ok := parseRecord(t.text)
 	if err != nil || !ok {
@@ -43,7 +44,7 @@ func (l *Link) Consult(ctx context.Context, a policy.Address, accept func(yes po
 		return last
 	case r.endpoint != l.endpoint(r.owner.Host):
 		return last // it was a mailbox of another machine's by that name, and may have moved
-	case r.owner.At.After(l.pending.deniedAt(n)) && accept(r.owner):
+	case r.owner.At.After(pending) && r.owner.At.After(l.pending.deniedAt(n)) && accept(r.owner):
 		l.cfg.Cache.Adopt(cache.Entry{Name: n, Owner: r.owner})
 	}
 	return time.Time{}

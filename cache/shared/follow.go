@@ -167,7 +167,8 @@ func (l *Link) hearPurge(entry map[string]any) {
 		p = parsePurge(word("kind"), word("what"))
 	}
 	owners, strangers := l.cfg.Cache.Purge(p)
-	l.log.Info("memory is flushed at another front end", "what", word("kind")+"="+word("what"), "owners", owners, "strangers", strangers)
+	kind, what := wordsOf(p)
+	l.log.Info("memory is flushed at another front end", "what", kind+"="+what, "owners", owners, "strangers", strangers)
 }
 
 // hearDenial forgets an owner who has denied a mailbox to another front end.
@@ -216,6 +217,7 @@ func wordsOf(p cache.Purge) (kind, what string) {
 func parsePurge(kind, what string) cache.Purge {
 	n, isName := parseName(what)
 	switch {
+	case len(what) > maxRecord:
 	case kind == kindAddress && isName:
 		return cache.Purge{Name: n}
 	case kind == kindDomain && what != "":

@@ -75,6 +75,9 @@ func parseRecord(text string) (r record, ok bool) {
 		r.gone = true
 		return r, true
 	}
+	if !strings.Contains(parts[2], hostText(o.Host)) {
+		return record{}, false // a purge would not find it
+	}
 	r.endpoint = o.Endpoint
 	r.owner = policy.Answer{
 		Host: o.Host, Says: policy.Yes, Weak: o.Weak, Method: o.Method, At: r.at,
@@ -95,7 +98,7 @@ func nameOf(a policy.Address) cache.Name {
 // parseName reads LOCAL@DOMAIN.
 func parseName(text string) (cache.Name, bool) {
 	at := strings.LastIndexByte(text, '@')
-	if at < 1 || at == len(text)-1 {
+	if at < 1 || at == len(text)-1 || len(text) > maxRecord {
 		return cache.Name{}, false
 	}
 	return cache.Name{Local: text[:at], Domain: text[at+1:]}, true

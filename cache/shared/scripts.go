@@ -3,7 +3,9 @@ package shared
 import "github.com/redis/go-redis/v9"
 
 // Scripts are run by the server, each as one step to everybody else (EVAL, Redis 5
-// and later). Each takes the names of the streams, then what it is about.
+// and later). Each takes the names of the streams, then what it is about. Of what is
+// stored they read no more than a record may have (maxRecord): what is larger is
+// somebody else's, and would hold the server up.
 
 // storeScript stores records, each only in place of one that is of another version,
 // or older, or of a time to come. What was denied is told in the stream of denials in
@@ -23,7 +25,7 @@ local now = time[1] * 1000000 + time[2]
 for i = 3, #KEYS do
 	local at, life, object, denied = math.min(ARGV[4*i-7], now), ARGV[4*i-6], ARGV[4*i-5], ARGV[4*i-4]
 	local when = string.format('%.0f', at)
-	local old = redis.pcall('GET', KEYS[i])
+	local old = redis.pcall('GETRANGE', KEYS[i], 0, 40)
 	local newer = false
 	if type(old) == 'string' then
 		local v, t = string.match(old, '^(%d+) (%d+) ')
@@ -52,7 +54,7 @@ return 1
 //	      two words
 var purgeScript = redis.NewScript(`
 if KEYS[2] then
-	local old = redis.pcall('GET', KEYS[2])
+	local old = redis.pcall('GETRANGE', KEYS[2], 0, 4096)
 	if type(old) == 'string' and string.find(old, '"host":', 1, true) then redis.call('DEL', KEYS[2]) end
 end
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'v', ARGV[2], 'by', ARGV[3], 'kind', ARGV[4], 'what', ARGV[5])
@@ -66,7 +68,7 @@ return 1
 var removeScript = redis.NewScript(`
 local n = 0
 for i = 1, #KEYS do
-	local old = redis.pcall('GET', KEYS[i])
+	local old = redis.pcall('GETRANGE', KEYS[i], 0, 4096)
 	if type(old) == 'string' and string.find(old, ARGV[1], 1, true) then n = n + redis.call('DEL', KEYS[i]) end
 end
 return n
