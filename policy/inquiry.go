@@ -71,6 +71,10 @@ func (s *Searcher) inquire(a Address, hosts []*Host, remembered []Answer) (f Fin
 		q.listen(ctx)
 	}
 	f = q.conclude()
+	if q.waiting == 0 {
+		end()
+		return f, nil
+	}
 	go func() {
 		defer end()
 		defer s.survive("search failed")

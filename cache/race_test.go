@@ -1,6 +1,0 @@
-//go:build race
-
-package cache
-
-// raceDetector: the tests run with it.
-const raceDetector = true
