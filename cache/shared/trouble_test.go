@@ -181,38 +181,10 @@ func TestServerInTroubleUnderLoad(t *testing.T) {
 	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
 		r, at, client := redisAt(t, kind, "")
 		all := []*frontEnd{join(t, at), join(t, at), join(t, at)}
-		hostOf := func(i int) string { return fmt.Sprintf("mail%d", i%3) }
 		var load sync.WaitGroup
 		end := make(chan struct{})
 		for k, f := range all {
-			load.Go(func() {
-				for i := k; ; i++ {
-					select {
-					case <-end:
-						return
-					default:
-					}
-					local := i % 500
-					a := policy.AddressOf(fmt.Sprintf("user%03d", local), "example.com")
-					begun := time.Now()
-					f.link.Consult(context.Background(), a, func(policy.Answer) bool { return true })
-					if took := time.Since(begun); took > maxWait+slack {
-						t.Errorf("a look-up waited for %v", took)
-					}
-					switch o := f.Recall(a).Owner; {
-					case o.Says == policy.Unasked:
-						f.Own(a, policy.Answer{Host: hostOf(local), Says: policy.Yes, At: time.Now()})
-						f.link.Own(a)
-					case o.Host != hostOf(local):
-						t.Errorf("%s is at %s", a, o.Host)
-					case i%97 == 0:
-						f.Purge(cache.Purge{Name: nameOf(a)})
-						soon, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-						_ = f.link.Purge(soon, cache.Purge{Name: nameOf(a)})
-						cancel()
-					}
-				}
-			})
+			load.Go(func() { f.works(t, k, end) })
 		}
 		for i := range 3 {
 			for _, f := range all {
