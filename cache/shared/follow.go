@@ -52,14 +52,23 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// catchUp makes the position one in the streams as they are now.
+// catchUp makes the position one in the streams as they are now. If the purges that were
+// read last are not there any more, those of this front end's are told again: another may
+// have been away then.
 func (l *Link) catchUp() error {
 	from := l.Position()
 	p, err := l.positionThere(l.ctx, from)
-	if err == nil {
-		l.move(from, p)
+	if err != nil {
+		return err
 	}
-	return err
+	if isBefore(p.Purges, from.Purges) {
+		l.mu.Lock()
+		last := l.read
+		l.mu.Unlock()
+		l.pending.tellAgain(last.Add(-since))
+	}
+	l.move(from, p)
+	return nil
 }
 
 // positionThere returns a position as one in the streams as they are now. They may be

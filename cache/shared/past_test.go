@@ -75,6 +75,36 @@ func TestPurgeOutlivesTheLink(t *testing.T) {
 	})
 }
 
+// The server begins empty, or with an old copy, before a front end that was away has heard
+// of a purge that all others have: it hears of it all the same.
+func TestPurgeOutlivesTheServersMemory(t *testing.T) {
+	t.Parallel()
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		r, at, client := redisAt(t, kind, "user mail on >hush "+aclRights)
+		one := join(t, at)
+		at.User, at.Password = "mail", "hush"
+		two := join(t, at)
+		one.learns(t, "anna@example.com", "mail1")
+		one.told(t)
+		two.finds(t, "anna@example.com", "mail1")
+		for _, words := range [][]any{{"ACL", "SETUSER", "mail", "off"}, {"CLIENT", "KILL", "USER", "mail"}} {
+			if err := client.Do(t.Context(), words...).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		two.wantAlone(t)
+		one.Purge(forgetAnna)
+		if err := one.link.Purge(t.Context(), forgetAnna); err != nil {
+			t.Fatal(err)
+		}
+		heardAll(t, client, one)
+		r.Stop(t)
+		r.Start(t) // and lets the other in
+		two.forgets(t, "anna@example.com")
+		one.told(t)
+	})
+}
+
 // What a slow file says of the past counts, though the link has begun without it.
 func TestPastThatComesLate(t *testing.T) {
 	t.Parallel()

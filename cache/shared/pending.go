@@ -23,7 +23,8 @@ type pending struct {
 	owned  map[cache.Name]struct{}
 	denied map[cache.Name]time.Time
 	purges []purge
-	taken  int // of owned, that wait for settle
+	recent []toldPurge // by when they were told
+	taken  int         // of owned, that wait for settle
 	// lost, if not zero, is since when owners were learnt that are not in owned.
 	lost  time.Time
 	told  time.Time     // when nothing was waiting
@@ -38,6 +39,13 @@ type purge struct {
 	cache.Purge
 	told bool          // to the other front ends, and is yet to be removed from the server
 	done chan struct{} // closed when it has its effect everywhere
+}
+
+// toldPurge is one that the others may have been told of in vain: they were away, and the
+// server has lost it since.
+type toldPurge struct {
+	cache.Purge
+	at time.Time
 }
 
 func newPending() *pending {
@@ -57,6 +65,7 @@ func (p *pending) handOn() *pending {
 	for i := range next.purges {
 		next.purges[i].told = false // it may be another server
 	}
+	next.recent, p.recent = p.recent, nil
 	p.owned, p.denied, p.purges, p.lost = make(map[cache.Name]struct{}), make(map[cache.Name]time.Time), nil, time.Time{}
 	p.heir = next
 	next.nudge()
@@ -222,8 +231,28 @@ func (p *pending) firstPurge() (of purge, ok bool) {
 func (p *pending) purgeTold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.heir == nil {
-		p.purges[0].told = true
+	if p.heir != nil {
+		return
+	}
+	p.purges[0].told = true
+	now := time.Now()
+	old := 0
+	for old < len(p.recent) && (len(p.recent)-old >= maxPurges || now.Sub(p.recent[old].at) > since) {
+		old++
+	}
+	p.recent = append(slices.Delete(p.recent, 0, old), toldPurge{p.purges[0].Purge, now})
+}
+
+// tellAgain has the others told once more of what was purged from a time on.
+func (p *pending) tellAgain(from time.Time) {
+	p.mu.Lock()
+	recent := p.recent
+	p.recent = nil
+	p.mu.Unlock()
+	for _, of := range recent {
+		if of.at.After(from) {
+			p.purge(of.Purge)
+		}
 	}
 }
 
