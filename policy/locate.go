@@ -38,10 +38,10 @@ func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, w wish
 }
 
 // stands tells whether a rejection still does that was found a while ago: the
-// domain has the same hosts, and each no of theirs was given since then or is
-// remembered yet.
+// domain has the same hosts, each no of theirs was given since then or is
+// remembered yet, and none is from before the address was flushed.
 func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Time) bool {
-	if !settles(d.Hosts(), answers) {
+	if !settles(d.Hosts(), answers) || s.memory.Purged(a, answers) {
 		return false
 	}
 	remembered := s.memory.Recall(a).Answers

@@ -51,3 +51,18 @@ func TestNewMailboxIsNotRefusedOverAConnectionFromBeforeItsFlush(t *testing.T) {
 		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
 	})
 }
+
+// The mailbox of the full name is made, and flushed from memory, while a host is asked about
+// it that has looked; the name without the extension is asked about afterwards.
+func TestNewMailboxWithAnExtensionIsNotRefusedByANoFromBeforeItsFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1 := newHost("mail1").takes(2 * time.Second)
+		s := newSiteWithExtensions(t, mail1)
+		time.AfterFunc(time.Second, func() {
+			mail1.has("anna+ext@example.com")
+			s.memory.purge("anna+ext@example.com")
+		})
+		wantVerdict(t, s.look(t, "anna+ext@example.com"), Defer)
+		wantDeliver(t, s.look(t, "anna+ext@example.com"), mail1, SourceSearch)
+	})
+}
