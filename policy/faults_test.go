@@ -128,6 +128,28 @@ func TestFaultWhileARefreshSearchesIsSurvived(t *testing.T) {
 	})
 }
 
+// breaking is a Shared behind which memory breaks.
+type breaking struct{ *faulty }
+
+func (b breaking) Consult(context.Context, Address, func(Answer) bool) time.Time {
+	b.breaks("Recall.")
+	return time.Time{}
+}
+
+func (b breaking) Deny(Address, time.Time) {}
+
+// No asker's goroutine does that, who would notice.
+func TestFaultOfTheMemoryBehindTheSharedOneIsSurvived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, mail1 := &faulty{shelf: newShelf()}, newHost("mail1", "anna@example.com")
+		d := &Domain{Names: []string{"example.com"}}
+		d.SetHosts(listOf(mail1))
+		s := &site{Searcher: NewSearcher([]*Domain{d}, m, Options{Deadline: deadline, Shared: breaking{m}, Log: slog.New(slog.DiscardHandler)})}
+		defer s.Close(context.Background())
+		wantVerdict(t, s.look(t, "anna@example.com"), Deliver)
+	})
+}
+
 func TestTooManySearchesAreDeferredAndNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mail1 := newHost("mail1", "a@example.com", "b@example.com", "c@example.com").takes(time.Second)

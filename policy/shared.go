@@ -35,8 +35,9 @@ func (s *Searcher) seek(d *Domain, a Address, hosts []*Host, remembered []Answer
 	return s.inquire(a, hosts, remembered)
 }
 
-// heard returns the finding of another front end.
+// heard returns the finding of another front end; none after a fault of ours.
 func (s *Searcher) heard(d *Domain, a Address) (f Finding, ok bool) {
+	defer s.survive("shared memory failed")
 	s.consult(d, a)
 	memo := s.memory.Recall(a)
 	h := d.host(memo.Owner.Host)
