@@ -191,11 +191,17 @@ func recipient(f policy.Finding) Result {
 		}
 		return Result{Status: NotFound}
 	case policy.Reject:
-		// Postfix folds this map's keys, and not as every host does: of two letters
-		// that fold alike it hands over one.
-		if server.Reply(f).Code/100 == 5 && f.Address.IsASCII() {
-			return Result{Status: NotFound}
-		}
+		return refused(f)
+	}
+	return temp(f)
+}
+
+// refused is what a map says of an address that nobody has, and that Postfix refuses
+// if it is not found. smtpd(8) folds the keys of these maps, and not as every host
+// does: of two letters that fold alike it hands over one.
+func refused(f policy.Finding) Result {
+	if server.Reply(f).Code/100 == 5 && f.Address.IsASCII() {
+		return Result{Status: NotFound}
 	}
 	return temp(f)
 }
@@ -212,7 +218,7 @@ func alias(f policy.Finding) Result {
 		}
 		return found(f.Address.At(domain).String())
 	case policy.Reject:
-		return Result{Status: NotFound}
+		return refused(f) // by virtual_alias_domains
 	case policy.Pass:
 		if !f.LetIn {
 			return Result{Status: NotFound}
