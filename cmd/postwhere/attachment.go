@@ -192,7 +192,10 @@ func (a *attacher) judges() {
 		}
 	case byRecipientMap:
 		recipients = []string{a.socketmap("recipient")}
-		why = []string{"Unknown recipients are refused at the door. Postfix folds the address to lower case for this map."}
+		why = []string{
+			"Unknown recipients are refused at the door. Postfix folds the address for this map, to lower case and ß to ss:",
+			"a mailbox that its host has by another spelling alone is not found.",
+		}
 	case byMapOnly:
 		a.change([]string{
 			"The transport map refuses unknown recipients, too. Mind that an smtpd remembers what the map said,",
