@@ -34,7 +34,7 @@ type Keeper struct {
 	cache   *cache.Cache
 	changes *cache.Changes
 	log     *slog.Logger
-	heard   func(notes map[string][]byte)
+	heard   func(notes map[string][]byte) (loaded func())
 
 	loaded  chan struct{}   // closed when the file was read, or cannot be
 	read    sync.Once       // closes it
@@ -64,7 +64,8 @@ type Keeper struct {
 //
 // Read, if set, is called by that goroutine with the notes of the file, before the cache
 // has any owner of it; and with none if the file cannot be had, when that is first known.
-func Start(path string, c *cache.Cache, log *slog.Logger, read func(notes map[string][]byte)) *Keeper {
+// What it returns is called when the cache has all that there is.
+func Start(path string, c *cache.Cache, log *slog.Logger, read func(notes map[string][]byte) (loaded func())) *Keeper {
 	k := newKeeper(path, c, log)
 	if read != nil {
 		k.heard = read
@@ -77,7 +78,7 @@ func newKeeper(path string, c *cache.Cache, log *slog.Logger) *Keeper {
 	owners, _ := c.Len()
 	return &Keeper{
 		path: path, cache: c, changes: c.Watch(), log: log.With("file", path),
-		heard:  func(map[string][]byte) {},
+		heard:  func(map[string][]byte) func() { return func() {} },
 		loaded: make(chan struct{}), orders: make(chan chan error), closing: make(chan struct{}), ended: make(chan struct{}),
 		anew: owners > 0,
 	}

@@ -49,7 +49,7 @@ func TestWhoIsGoneIsInDoubtInTheFile(t *testing.T) {
 }
 
 // What reads the notes is told of them before the cache has an owner of the file, and of
-// none where there is no file.
+// none where there is no file; and then, that the cache has all owners.
 func TestNotesAreHeardBeforeTheOwners(t *testing.T) {
 	path, a := newPath(t), address(t, "anna@example.com")
 	c := newCache(t)
@@ -57,18 +57,22 @@ func TestNotesAreHeardBeforeTheOwners(t *testing.T) {
 	k.TakeNotes(func() map[string][]byte { return map[string][]byte{"a": []byte("1")} })
 	c.Own(a, yes("mail1"))
 	k.Close()
-	for file, want := range map[string]string{path: "1", filepath.Join(path, "none"): ""} {
-		c, heard := newCache(t), 0
-		k := Start(file, c, slog.New(slog.DiscardHandler), func(notes map[string][]byte) {
-			if heard++; string(notes["a"]) != want {
+	for file, want := range map[string]struct{ note, owner string }{path: {"1", "mail1"}, filepath.Join(path, "none"): {}} {
+		c, heard, loaded := newCache(t), 0, 0
+		k := Start(file, c, slog.New(slog.DiscardHandler), func(notes map[string][]byte) func() {
+			if heard++; string(notes["a"]) != want.note {
 				t.Errorf("%s: %v", file, notes)
 			}
 			wantOwner(t, c, a, "")
+			return func() {
+				loaded++
+				wantOwner(t, c, a, want.owner)
+			}
 		})
 		k.Wait(patience)
 		k.Close()
-		if heard != 1 {
-			t.Errorf("%s: heard of %d times", file, heard)
+		if heard != 1 || loaded != 1 {
+			t.Errorf("%s: heard of %d times, loaded %d times", file, heard, loaded)
 		}
 	}
 }

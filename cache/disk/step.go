@@ -16,7 +16,7 @@ func (k *Keeper) step(now time.Time) error {
 	defer k.read.Do(done)
 	err := k.have()
 	if err != nil && !k.failing {
-		k.heard(nil)
+		k.heard(nil)()
 	}
 	if err == nil {
 		k.read.Do(done) // nobody waits for what is written
@@ -78,12 +78,13 @@ func (k *Keeper) have() error {
 		k.notes = f.Notes
 	}
 	k.mu.Unlock()
-	k.heard(f.Notes)
-	return k.load()
+	defer k.heard(f.Notes)()
+	k.load()
+	return nil
 }
 
 // load puts what the file knows into the cache.
-func (k *Keeper) load() error {
+func (k *Keeper) load() {
 	start, lost := time.Now(), false
 	k.records = 0
 	err := k.file.Read(func(c Change) {
@@ -104,7 +105,6 @@ func (k *Keeper) load() error {
 		owners, _ := k.cache.Len()
 		k.log.Info("memory is as it was", "owners", owners, "records", k.records, "took", time.Since(start).Round(time.Millisecond).String())
 	}
-	return nil
 }
 
 // write writes what has changed, or all of it.

@@ -59,15 +59,16 @@ type kept struct {
 }
 
 // remember begins to keep memory in the file that cfg names, and returns what the
-// last run knew. Who is in doubt is known when the file is read: until then, all are.
+// last run knew. Who is in doubt, and who was known, is known when the file is read: until
+// then, all are in doubt.
 func (d *daemon) remember(cfg *config.Config) (notes map[string][]byte) {
 	if cfg.Cache.File == "" {
 		return nil
 	}
-	known := d.doubts.Await()
-	k := disk.Start(cfg.Cache.File, d.memory, d.log, func(notes map[string][]byte) {
-		d.recollect(notes)
-		known()
+	begun := d.doubts.Await()
+	k := disk.Start(cfg.Cache.File, d.memory, d.log, func(notes map[string][]byte) (loaded func()) {
+		defer begun()
+		return d.recollect(notes)
 	})
 	d.setKeeper(k)
 	k.Wait(memoryWait)
@@ -75,8 +76,10 @@ func (d *daemon) remember(cfg *config.Config) (notes map[string][]byte) {
 }
 
 // recollect has the daemon know what a file does beside the owners, before memory has
-// those.
-func (d *daemon) recollect(notes map[string][]byte) {
+// those. When it has, loaded is to be called: until then one of them could be refused as
+// somebody who was never known.
+func (d *daemon) recollect(notes map[string][]byte) (loaded func()) {
+	loaded = d.doubts.Await()
 	read := func(name string, v any) { _ = json.Unmarshal(notes[name], v) } // what cannot be read is not known
 	var doubts, distrusted map[string]time.Time
 	var from shared.Past
@@ -101,6 +104,7 @@ func (d *daemon) recollect(notes map[string][]byte) {
 	} else {
 		d.kept.before.Recollect(from)
 	}
+	return loaded
 }
 
 // compare has the owners of a host asked again if it was configured otherwise when they

@@ -79,13 +79,16 @@ func TestReloadRecollectsTheFile(t *testing.T) {
 	d.wantRecollected(t)
 }
 
-// As long as the file is not read all are in doubt.
+// As long as the file is not read all are in doubt, and as long as memory lacks its owners.
 func TestNobodyIsRefusedBeforeTheFileIsRead(t *testing.T) {
 	t.Parallel()
 	d, _ := startDaemon(t, siteText(startOddHost(t, having())))
-	known := d.doubts.Await()
+	begun := d.doubts.Await()
 	d.wants(t, "anna@example.com", policy.Defer, "", policy.SourceSearch)
-	known()
+	loaded := d.recollect(nil)
+	begun()
+	d.wants(t, "anna@example.com", policy.Defer, "", policy.SourceSearch)
+	loaded()
 	d.waits(t, "anna@example.com", policy.Reject, "")
 }
 
