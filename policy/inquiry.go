@@ -176,6 +176,10 @@ func (q *inquiry) giveUp(cause error) {
 // host gets is to be found there once that host's no has expired.
 func (q *inquiry) conclude() Finding {
 	f := q.s.finding(q.hosts, slices.Clone(q.answers), SourceSearch)
+	if f.leansOnNo() && f.isOlder(q.s.opt.Deadline+freshFor) {
+		q.s.memory.Keep(q.a, nil)
+		return q.s.deferred(f, "the machine slept during the search, or its clock was set")
+	}
 	if f.Verdict == Deliver && !f.LastResort {
 		q.s.memory.Own(q.a, q.owner(f))
 	} else {

@@ -75,7 +75,7 @@ func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Fi
 	if settles(hosts, memo.Answers) {
 		f := s.finding(hosts, memo.Answers, SourceMemory)
 		doubted := f.Verdict == Reject && s.doubts.has(a) // it may have arrived by now
-		if !doubted && (!f.leansOnNo() || !w.fresh || f.Age < freshFor) {
+		if !doubted && (!f.leansOnNo() || !w.fresh || !f.isOlder(freshFor)) {
 			return f, nil
 		}
 		return s.join(ctx, d, a, hosts, nil, w)

@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -102,6 +104,56 @@ func TestMailboxThatMovedFromAHostThatWasDownIsNotRefused(t *testing.T) {
 		mail2.has()
 		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceSearch)
 	})
+}
+
+// A machine that sleeps during a search wakes up with answers of the time before, whose
+// age the monotonic clock does not tell. The mailbox has moved meanwhile.
+func TestRejectIsNotPutTogetherFromAnswersOfTwoTimes(t *testing.T) {
+	for clock, at := range map[string]func(*testing.T) time.Time{
+		"wall":      func(t *testing.T) time.Time { return beforeSleep(t, time.Hour) },
+		"monotonic": func(*testing.T) time.Time { return time.Now().Add(-time.Hour) },
+	} {
+		mail1, mail2 := newHost("mail1"), newHost("mail2")
+		s := newSite(t, mail1, mail2)
+		hosts := listOf(mail1, mail2)
+		hosts[0].Prober = ProberFunc(func(ctx context.Context, a Address) Answer {
+			answer := mail1.Ask(ctx, a)
+			answer.At = at(t)
+			return answer
+		})
+		s.domain.SetHosts(hosts)
+		if f := s.look(t, "anna@example.com"); f.Verdict != Defer {
+			t.Errorf("%s clock: %v", clock, f.Verdict)
+		}
+		s.domain.SetHosts(listOf(mail1, mail2))
+		wantVerdict(t, s.look(t, "anna@example.com"), Reject)
+		wantAsked(t, 2, mail1, mail2) // nothing of that was remembered
+	}
+}
+
+// Nor is a no from before it fresh, on which a message would be bounced.
+func TestNoFromBeforeASleepIsNotFresh(t *testing.T) {
+	mail1 := newHost("mail1")
+	s := newSite(t, mail1)
+	s.memory.Keep(AddressOf("anna", "example.com"), []Answer{{Host: "mail1", Says: No, At: beforeSleep(t, freshFor)}})
+	wantVerdict(t, s.look(t, "anna@example.com"), Reject)
+	wantAsked(t, 0, mail1)
+	wantVerdict(t, s.ask(t, Request{Recipient: "anna@example.com", Fresh: true}), Reject)
+	wantAsked(t, 1, mail1)
+}
+
+// beforeSleep returns a moment ago, before the machine slept: only the wall clock went on.
+func beforeSleep(t *testing.T, slept time.Duration) time.Time {
+	t.Helper()
+	now := time.Now()
+	at := now
+	// With a reading of the monotonic clock, the wall clock's seconds are above 30 bits of
+	// nanoseconds.
+	*(*uint64)(unsafe.Pointer(&at)) -= uint64(slept/time.Second) << 30
+	if now.Sub(at) != 0 || now.Round(0).Sub(at.Round(0)) != slept {
+		t.Fatalf("%v is not %v before %v", at, slept, now)
+	}
+	return at
 }
 
 // Each answer counts from when it was given, not from when it was last used.

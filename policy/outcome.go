@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // finding makes a finding of answers, one for each host. The slice goes into it.
 func (s *Searcher) finding(hosts []*Host, answers []Answer, source string) Finding {
@@ -58,6 +61,15 @@ const whyDrained = "it is drained, and not asked"
 // leansOnNo tells whether the verdict is made of what hosts said No to: it falls
 // if one of them was not asked, or was asked about something else.
 func (f Finding) leansOnNo() bool { return f.Verdict == Reject || f.LastResort }
+
+// isOlder tells whether the finding has an answer that is older than that, by one of the
+// clocks: the monotonic one stands still while the machine sleeps.
+func (f Finding) isOlder(age time.Duration) bool {
+	now := time.Now()
+	return slices.ContainsFunc(f.Answers, func(a Answer) bool {
+		return max(now.Sub(a.At), now.Round(0).Sub(a.At.Round(0))) >= age
+	})
+}
 
 // told returns the finding as the domain wants it to be told to who asked.
 func (f Finding) told(d *Domain, r Request) Finding {
