@@ -53,8 +53,19 @@ func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Tim
 	return true
 }
 
-// locate returns the finding about an address as it is put to the hosts.
+// locate returns the finding about an address as it is put to the hosts. It leans on no
+// answer from before that was flushed from memory: a search that was under way is joined,
+// and a host may not have looked since a connection was opened.
 func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Finding, error) {
+	f, err := s.recallOrJoin(ctx, d, a, w)
+	if f.leansOnNo() && s.memory.Purged(a, f.Answers) {
+		f = s.deferred(f, "it was flushed from memory, and a host has not looked since")
+	}
+	return f, err
+}
+
+// recallOrJoin returns what memory has of an address, or else the finding of a search.
+func (s *Searcher) recallOrJoin(ctx context.Context, d *Domain, a Address, w wish) (Finding, error) {
 	memo := s.memory.Recall(a)
 	if memo.Owner.Says == Yes {
 		if h := d.host(memo.Owner.Host); h != nil {

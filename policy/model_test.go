@@ -14,7 +14,7 @@ import (
 )
 
 // judgeReject: no mailbox is refused that has been there for longer than a no is
-// remembered.
+// remembered, or was there when it was flushed from memory.
 func (w *world) judgeReject(names []string, f Finding) {
 	now := time.Now()
 	if len(w.listed) == 0 && w.relist.Before(now) {
@@ -24,6 +24,9 @@ func (w *world) judgeReject(names []string, f Finding) {
 		for _, name := range names {
 			if w.relist.Before(now) && h.hasHad(name, now.Add(-noExpire)) {
 				w.accuse("rejected %q by %v from %s, and %s has it", name, f.Answers, f.Source, h.name)
+			}
+			if at := w.flushed[strings.ToLower(name)]; w.relist.Before(at) && at.Before(now) && h.hasHad(name, at) {
+				w.accuse("rejected %q by %v from %s, and it was flushed %v ago", name, f.Answers, f.Source, now.Sub(at))
 			}
 		}
 	}
@@ -101,6 +104,11 @@ func (w *world) judgeDefer(names []string, f Finding, asked time.Time, wait time
 	if strings.Contains(f.Why, "until a moment ago") && w.mayDoubt(names) {
 		return
 	}
+	for _, name := range names {
+		if strings.Contains(f.Why, "flushed from memory") && w.flushed[strings.ToLower(name)].After(calm) {
+			return
+		}
+	}
 	for _, h := range w.listed {
 		if !h.wellSince(calm) {
 			return
@@ -172,6 +180,15 @@ func someHosts(t *rapid.T) step {
 	}}
 }
 
+func someFlush(t *rapid.T) step {
+	i, local := hostNumber.Draw(t, "host"), locals.Draw(t, "local part")
+	return step{fmt.Sprintf("put %s on %d and flush it", local, i), func(w *world) {
+		w.all[i].put(local, false)
+		time.Sleep(ms) // then it was there before, for sure
+		w.flush(local)
+	}}
+}
+
 func purge(*rapid.T) step {
 	return step{"forget", func(w *world) { w.forget() }}
 }
@@ -180,7 +197,7 @@ func purge(*rapid.T) step {
 func steps(t *rapid.T) []step {
 	kind := rapid.SampledFrom([]func(*rapid.T) step{
 		someLookUp, someLookUp, someLookUp, someLookUp, someLookUp, someLookUp, somePause, somePause, somePause,
-		someArrival, someArrival, someRemoval, someTrouble, someTrouble, recovery, recovery, someHosts, purge,
+		someArrival, someArrival, someRemoval, someTrouble, someTrouble, recovery, recovery, someHosts, purge, someFlush,
 	})
 	n := rapid.SampledFrom([]int{3, 5, 10, 30, 100, 300}).Draw(t, "number of steps")
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step { return kind.Draw(t, "kind")(t) }), n, n).Draw(t, "steps")
@@ -198,6 +215,7 @@ func play(t *testing.T, folds []bool, delimiter, last string, steps []step) (fau
 			lookups: make(map[string][]time.Time),
 
 			delivered: make(map[string]time.Time),
+			flushed:   make(map[string]time.Time),
 			off:       make(map[*worldHost]time.Time),
 		}
 		for i, f := range folds {

@@ -66,3 +66,15 @@ func TestNewMailboxWithAnExtensionIsNotRefusedByANoFromBeforeItsFlush(t *testing
 		wantDeliver(t, s.look(t, "anna+ext@example.com"), mail1, SourceSearch)
 	})
 }
+
+// What is remembered of one name is not in doubt because another was flushed.
+func TestFlushOfTheFullNameIsNoneOfTheNameWithoutItsExtension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSiteWithExtensions(t, newHost("mail1"))
+		wantVerdict(t, s.look(t, "anna+ext@example.com"), Reject)
+		time.Sleep(time.Second)
+		s.memory.purge("anna+ext@example.com")
+		time.Sleep(time.Second)
+		wantVerdict(t, s.look(t, "anna+ext@example.com"), Reject)
+	})
+}

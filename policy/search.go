@@ -146,8 +146,6 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 	switch {
 	case f.leansOnNo() && (ambiguous(r.Recipient) || r.Unquoted && !a.isSpelled(r.Recipient)):
 		f = s.deferred(f, "the hosts were asked about "+a.String()+", but another mailbox may be meant")
-	case f.leansOnNo() && s.purged(d, a, f.Answers):
-		f = s.deferred(f, "it was flushed from memory, and a host has not looked since")
 	case f.leansOnNo() && s.doubted(d, a):
 		f = s.deferred(f, "it was a mailbox until a moment ago, and may be on its way to another host")
 	case f.leansOnNo():
@@ -168,14 +166,6 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 func (s *Searcher) doubted(d *Domain, a Address) bool {
 	base, extended := a.Base(d.Delimiter)
 	return s.doubts.has(d.asked(a)) || extended && s.doubts.has(d.asked(base))
-}
-
-// purged tells whether one of the answers that an address has got is from before that was
-// flushed from memory: a search that was under way is joined, and a host may not have
-// looked since a connection was opened.
-func (s *Searcher) purged(d *Domain, a Address, answers []Answer) bool {
-	base, _ := a.Base(d.Delimiter)
-	return s.memory.Purged(d.asked(a), answers) || s.memory.Purged(d.asked(base), answers)
 }
 
 // enter counts a search in, if there may be one more; leave counts it out.

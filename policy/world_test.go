@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ type world struct {
 	faults  []string // rules that were broken
 
 	delivered map[string]time.Time     // by recipient, since memory forgot
+	flushed   map[string]time.Time     // by local part in lower case
 	off       map[*worldHost]time.Time // until when a host was none of the domain's
 }
 
@@ -166,6 +168,17 @@ func (w *world) forget() {
 	defer w.mu.Unlock()
 	w.memory.forget()
 	clear(w.delivered)
+}
+
+// flush has a mailbox forgotten: it has come, say.
+func (w *world) flush(local string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.memory.purge(local + "@example.com")
+	w.flushed[strings.ToLower(local)] = time.Now()
+	maps.DeleteFunc(w.delivered, func(name string, _ time.Time) bool {
+		return slices.ContainsFunc(w.names(name), func(n string) bool { return strings.EqualFold(n, local) })
+	})
 }
 
 // list makes some of the hosts the domain's.
