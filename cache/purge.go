@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -25,24 +24,25 @@ type Purge struct {
 func (c *Cache) Purge(p Purge) (owners, strangers int) {
 	p.Name.Local = string(appendFolded(nil, p.Name.Local))
 	c.purges.add(p, time.Now())
+	isPurged := func(st *stranger) bool { return c.isPurged(&p, st) }
 	if p.Name != (Name{}) {
 		var room [keyRoom]byte
 		k := c.namedKey(p.Name, room[:0])
 		s := c.shard(k) // of all spellings
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		if o := s.owners.peek(k.hash); o != nil && c.is(&o.name, k) {
 			owners = 1
 		}
 		c.dropOwner(s, k)
-		return owners, c.purgeStrangers(s, p)
+		s.mu.Unlock()
+		return owners, purgeBySteps(s, &s.strangers, isPurged)
 	}
 	for i := range c.shards {
 		s := &c.shards[i]
 		owners += purgeBySteps(s, &s.owners, func(o *owner) bool {
 			return p.answer(c.names.word(o.name.domain), policy.Answer{Host: c.names.word(o.host), Says: policy.Yes})
 		})
-		strangers += purgeBySteps(s, &s.strangers, func(st *stranger) bool { return c.isPurged(&p, st) })
+		strangers += purgeBySteps(s, &s.strangers, isPurged)
 	}
 	if w := c.watched.Load(); w != nil && !p.Strangers {
 		w.lose() // of those, too, who are known outside only
@@ -71,15 +71,6 @@ func purgeBySteps[V any](s *shard, of *store[V], match func(*V) bool) (n int) {
 		runtime.Gosched() // else the lock would be ours again before who waits for it wakes up
 	}
 	return n
-}
-
-// purgeStrangers forgets a shard's strangers of a name. The shard is locked.
-func (c *Cache) purgeStrangers(s *shard, p Purge) int {
-	matching, _, _ := s.strangers.matching(nil, 0, math.MaxInt, func(st *stranger) bool { return c.isPurged(&p, st) })
-	for _, hash := range matching {
-		s.strangers.remove(hash)
-	}
-	return len(matching)
 }
 
 // isPurged tells whether a stranger is among what is purged.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -152,6 +153,35 @@ func TestManyPurgesAreRemembered(t *testing.T) {
 	}
 	if n := len(c.purges.others); n > maxPurges {
 		t.Errorf("%d purges", n)
+	}
+}
+
+// A flush of one address looks at all strangers of its shard, of which there may be many.
+func TestLookUpsGoOnDuringAFlushOfAnAddress(t *testing.T) {
+	c := newCache(t, func(opt *Options) { opt.Owners, opt.Strangers = 1, 100_000 })
+	for i := range 100_000 {
+		c.Keep(policy.AddressOf(fmt.Sprint("stranger", i), "example.com"), []policy.Answer{no("mail1")})
+	}
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		if _, strangers := c.Purge(Purge{Name: Name{"Stranger1", "example.com"}}); strangers != 1 {
+			t.Errorf("%d strangers", strangers)
+		}
+	}()
+	for old := []policy.Answer{{At: time.Now().Add(-time.Second)}}; !c.Purged(address(t, "stranger1@example.com"), old); {
+		runtime.Gosched() // it has not begun
+	}
+	for n := 0; ; n++ {
+		select {
+		case <-flushed:
+			if n < 50 {
+				t.Errorf("%d look-ups meanwhile", n)
+			}
+			return
+		default:
+			c.Recall(address(t, "stranger2@example.com"))
+		}
 	}
 }
 
