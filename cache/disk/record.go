@@ -107,8 +107,7 @@ func (d *decoder) owners(payload []byte, written time.Time, visit func(Change)) 
 	default:
 		return badFile("has something of an unknown kind")
 	}
-	now := time.Now()
-	late := max(written.Sub(now), 0)
+	late := max(time.Until(written), 0)
 	for len(r.rest) > 0 && !r.short {
 		var c Change
 		kind := r.octet()
@@ -123,9 +122,7 @@ func (d *decoder) owners(payload []byte, written time.Time, visit func(Change)) 
 			c.Owner.Weak = r.octet() == 1
 			c.Owner.Host, c.Owner.Method = d.common(r.text()), d.common(r.text())
 			c.Owner.Reply.Enhanced = d.common(r.text())
-			if c.Owner.At = at; at.Before(now) {
-				c.Owner.At = at.Add(-late)
-			}
+			c.Owner.At = at.Add(-late)
 		default:
 			return badFile("has a record of an unknown kind")
 		}
