@@ -23,7 +23,9 @@ type Purge struct {
 // which see Purged.
 func (c *Cache) Purge(p Purge) (owners, strangers int) {
 	p.Name.Local = string(appendFolded(nil, p.Name.Local))
-	c.purges.add(p, time.Now())
+	if tooMany := c.purges.add(p, time.Now()); tooMany {
+		c.ForgetStrangers()
+	}
 	isPurged := func(st *stranger) bool { return c.isPurged(&p, st) }
 	if p.Name != (Name{}) {
 		var room [keyRoom]byte
@@ -117,7 +119,8 @@ type timedPurge struct {
 	at time.Time
 }
 
-func (p *purges) add(of Purge, now time.Time) {
+// add notes a purge. It returns whether there were too many, and all counts as purged.
+func (p *purges) add(of Purge, now time.Time) (tooMany bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if now.Sub(p.last) > purgeLife {
@@ -135,9 +138,10 @@ func (p *purges) add(of Purge, now time.Time) {
 	default:
 		p.others = append(p.others, timedPurge{of, now})
 	}
-	if len(p.names) > maxPurgedNames || len(p.others) > maxPurges {
+	if tooMany = len(p.names) > maxPurgedNames || len(p.others) > maxPurges; tooMany {
 		p.names, p.others, p.all = nil, nil, now
 	}
+	return tooMany
 }
 
 // hit tells whether one of the answers about an address is from before a purge of

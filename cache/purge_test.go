@@ -156,6 +156,22 @@ func TestManyPurgesAreRemembered(t *testing.T) {
 	}
 }
 
+// Else they would be deferred, and not asked for, as long as they live.
+func TestStrangersFromBeforeTooManyPurgesAreForgotten(t *testing.T) {
+	c, a := newCache(t, nil), address(t, "nobody@example.com")
+	c.Keep(a, []policy.Answer{no("mail1")})
+	for range maxPurges + 1 {
+		c.Purge(Purge{Host: "mail2"})
+	}
+	if m := c.Recall(a); c.Purged(a, m.Answers) {
+		t.Errorf("%v are remembered, and not to be believed", m.Answers)
+	}
+	c.Keep(a, []policy.Answer{no("mail1")})
+	if m := c.Recall(a); len(m.Answers) != 1 {
+		t.Error("what was asked since is not remembered")
+	}
+}
+
 // A flush of one address looks at all strangers of its shard, of which there may be many.
 func TestLookUpsGoOnDuringAFlushOfAnAddress(t *testing.T) {
 	c := newCache(t, func(opt *Options) { opt.Owners, opt.Strangers = 1, 100_000 })
