@@ -289,3 +289,8 @@ func replaced(list string, isOurs ourWords, ours []string, at int) string {
 	}
 	return postfix.Insert(rest, at, strings.Join(ours, " "))
 }
+
+// settles tells whether nobody is asked behind a restriction, for our domains.
+func settles(word string) bool {
+	return slices.Contains([]string{"permit", "permit_auth_destination", "reject", "defer"}, strings.ToLower(word))
+}

@@ -68,10 +68,6 @@ func dialMilter(b *testing.B, addr string) *milterClient {
 	return c
 }
 
-func milterFrame(cmd byte, data string) string {
-	return string(binary.BigEndian.AppendUint32(nil, uint32(len(data)+1))) + string(cmd) + data
-}
-
 // ask sends frames and returns the reply to them.
 func (c *milterClient) ask(frames string) string {
 	if _, err := io.WriteString(c.conn, frames); err != nil {

@@ -68,25 +68,6 @@ func cacheStatsCommand(c *common) *cobra.Command {
 	return cmd
 }
 
-// String is for people.
-func (s memoryStats) String() string {
-	kept := "nothing: [cache] file is empty"
-	switch {
-	case s.Why != "":
-		kept = fmt.Sprintf("nothing in %s now: %s", s.File, s.Why)
-	case s.File != "":
-		kept = fmt.Sprintf("in %s, %d bytes", s.File, s.Bytes)
-	}
-	shared := "nothing: [cache] shared is empty"
-	switch {
-	case s.SharedWhy != "":
-		shared = fmt.Sprintf("nothing through %s now, %d change(s) wait: %s", s.Shared, s.SharedWaiting, s.SharedWhy)
-	case s.Shared != "":
-		shared = fmt.Sprintf("through %s, %d change(s) wait", s.Shared, s.SharedWaiting)
-	}
-	return fmt.Sprintf("owners:    %d of %d\nstrangers: %d of %d\nkept:      %s\nshared:    %s\n", s.Owners, s.MaxOwners, s.Strangers, s.MaxStrangers, kept, shared)
-}
-
 func cacheFlushCommand(c *common) *cobra.Command {
 	var domain, host string
 	var strangers, all bool
@@ -149,23 +130,4 @@ func (c *common) flush(ctx context.Context, what url.Values) error {
 		complain(c.err, "the other front ends have them yet, and will be told: %s", printable(f.SharedWhy))
 	}
 	return err
-}
-
-// askMemory puts a request about memory to the daemon, and waits for as long as the
-// answer takes to read.
-func (c *common) askMemory(ctx context.Context, method, what string, query url.Values, read func(io.Reader) error) error {
-	client, err := c.mustControl()
-	if err != nil {
-		return err
-	}
-	defer client.close()
-	body, err := client.open(ctx, method, "/cache/"+what, query)
-	if err != nil {
-		return c.unanswered(err)
-	}
-	defer body.Close()
-	if err := read(body); err != nil {
-		return exit{exitProblem, err}
-	}
-	return nil
 }

@@ -114,11 +114,6 @@ func settledBefore(restrictions string, asks func(rest string) bool) string {
 	return ""
 }
 
-// settles tells whether nobody is asked behind a restriction, for our domains.
-func settles(word string) bool {
-	return slices.Contains([]string{"permit", "permit_auth_destination", "reject", "defer"}, strings.ToLower(word))
-}
-
 // overrides looks at services of smtpd(8) that have rules of their own. by has the
 // faces that are asked.
 func (k *checkup) overrides(by map[string]bool) {

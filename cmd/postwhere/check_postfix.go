@@ -4,10 +4,8 @@ import (
 	"context"
 	"maps"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"time"
 
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/postfix"
@@ -133,29 +131,4 @@ func (k *checkup) routed() bool {
 		k.fail("postfix", "transport_maps does not ask postwhere: see `postwhere postfix`")
 	}
 	return is
-}
-
-// has tells whether a list of Postfix's has the domain, in a table too.
-func has(ctx context.Context, list, domain string) bool {
-	return slices.ContainsFunc(postfix.Words(list), func(w string) bool {
-		return strings.EqualFold(w, domain) || isTable(w) && inTable(ctx, w, domain)
-	})
-}
-
-// isTable tells whether a word of a list is TYPE:NAME.
-func isTable(word string) bool {
-	kind, name, ok := strings.Cut(word, ":")
-	return ok && kind != "" && name != "" && !strings.ContainsAny(kind, "[]./")
-}
-
-// inTable tells whether a table of Postfix's has the key. What cannot be looked up is
-// taken for not there.
-func inTable(ctx context.Context, table, key string) bool {
-	path, err := postfix.Program("postmap")
-	if err != nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	return exec.CommandContext(ctx, path, "-q", key, table).Run() == nil //nolint:gosec // the administrator's own tables
 }

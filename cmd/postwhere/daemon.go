@@ -18,9 +18,6 @@ import (
 // drainTime bounds how long what is under way may take when the daemon ends.
 const drainTime = 25 * time.Second
 
-// observer is told what became of each request; see policy.Options.
-type observer func(r policy.Request, f policy.Finding, err error, took time.Duration)
-
 // daemon is the running program: one world at a time, the memory, which outlives
 // worlds, and the listeners, of which those that a reload does not change live on.
 type daemon struct {
@@ -46,8 +43,16 @@ type daemon struct {
 	keeper *disk.Keeper // of memory over a restart; nil: there is none
 }
 
-func newDaemon(m *maillog) *daemon {
-	d := &daemon{observe: m.decision, log: m.program(), doors: make(map[doorKey]*door)}
+// newDaemon returns a daemon that has no configuration yet. What it decides and what
+// befalls it goes to a log; each of observers is told first of what became of a request.
+func newDaemon(m *maillog, observers ...observer) *daemon {
+	d := &daemon{log: m.program(), doors: make(map[doorKey]*door)}
+	d.observe = func(r policy.Request, f policy.Finding, err error, took time.Duration) {
+		for _, tell := range observers {
+			tell(r, f, err, took)
+		}
+		m.decision(r, f, err, took)
+	}
 	d.ctx, d.cutOff = context.WithCancel(context.Background())
 	return d
 }
@@ -58,18 +63,18 @@ func (d *daemon) Search(ctx context.Context, r policy.Request) (policy.Finding, 
 	for {
 		w := d.enter()
 		f, err := d.searchIn(ctx, w, r)
-		w.requests.Done()
+		w.leave()
 		if f.Verdict != policy.Reject || d.is(w) {
 			return f, err
 		}
 	}
 }
 
-// enter returns the world of the day, which stays until its requests is Done.
+// enter returns the world of the day, which stays until it is left.
 func (d *daemon) enter() *world {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	d.world.requests.Add(1)
+	d.world.enter()
 	return d.world
 }
 
@@ -94,6 +99,10 @@ func (d *daemon) Ours(name string) bool {
 	return d.world.searcher.Ours(name)
 }
 
+// Memory returns what the daemon remembers. It is nil as long as there is no
+// configuration.
+func (d *daemon) Memory() *cache.Cache { return d.memory }
+
 // traceHeader returns the name of the header that the milter adds.
 func (d *daemon) traceHeader() string {
 	d.mu.RLock()
@@ -111,13 +120,13 @@ func (d *daemon) provisioningToken() string {
 // adopt makes cfg what the daemon runs by: first everything that can fail, then
 // the change. On an error everything is as it was.
 func (d *daemon) adopt(cfg *config.Config) (err error) {
-	before := past{doubts: &d.doubts}
+	before := past{doubts: &d.doubts, drained: &d.drained}
 	if d.world == nil {
 		if d.memory, err = cache.New(cfg.MemoryOptions()); err != nil {
 			return err
 		}
 		d.tiers = &tiers{Cache: d.memory}
-		d.bound, before.notes = cfg, d.remember(cfg)
+		d.bound, before.hosts = cfg, notesOfHosts(d.remember(cfg))
 		defer func() {
 			if err != nil {
 				d.forgo()
@@ -137,10 +146,9 @@ func (d *daemon) adopt(cfg *config.Config) (err error) {
 	// neither one that is remembered nor one that is under way.
 	old := d.world
 	if old != nil {
-		old.memory.takeBack()
+		old.takeBackMemory()
 		d.tellWhatWaits(old.cfg, cfg)
 	}
-	w.drained = &d.drained
 	d.memory.ForgetStrangers()
 	d.adjustMemory(cfg)
 	d.distrust(old, w)

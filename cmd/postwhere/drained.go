@@ -52,7 +52,7 @@ func (d *drainedHosts) set(names []string, drained bool) (changed []string) {
 // isDrained returns what tells whether a host is out of the asking.
 func (w *world) isDrained(name string) func() bool {
 	return func() bool {
-		_, drained := w.drained.of(name)
+		_, drained := w.past.drained.of(name)
 		return drained
 	}
 }

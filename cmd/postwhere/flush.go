@@ -8,30 +8,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"postwhere/cache"
 	"postwhere/policy"
 )
-
-// flushed is what a flush has come to.
-type flushed struct {
-	Owners    int    `json:"owners"`
-	Strangers int    `json:"strangers"`
-	Why       string `json:"why"`        // it is not in the file yet, "": it is
-	Others    string `json:"others"`     // the other front ends are told, or will be told later, or there are none
-	SharedWhy string `json:"shared_why"` // they do not know yet, "": they do
-}
-
-// What flushed says of the other front ends.
-const (
-	othersNone  = "none"
-	othersTold  = "told"
-	othersLater = "later"
-)
-
-// syncWait is how long a flush waits for the file, and for the other front ends.
-const syncWait = 5 * time.Second
 
 // flush forgets what a query names: any number of addresses, or one of domain,
 // host, strangers and all. It forgets all of it, or nothing and returns an error that
@@ -107,7 +87,7 @@ func (d *daemon) purgesOf(query url.Values) ([]namedPurge, error) {
 		return nil, fmt.Errorf("%s: want it once", names[0])
 	}
 	w := d.enter()
-	defer w.requests.Done()
+	defer w.leave()
 	var all []namedPurge
 	for _, value := range query[names[0]] {
 		p, err := purgeOf(w, names[0], value)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -54,54 +53,4 @@ func TestLineOfAHost(t *testing.T) {
 			t.Errorf("\ngot  %q\nwant %q", got, c.want)
 		}
 	}
-}
-
-func TestDrainedHostsAreSetAtOnce(t *testing.T) {
-	var d drainedHosts
-	if got := d.set([]string{"mail1", "mail2", "mail1"}, true); !slices.Equal(got, []string{"mail1", "mail2"}) {
-		t.Errorf("drained %q", got)
-	}
-	since, drained := d.of("mail1")
-	if got := d.set([]string{"mail1", "mail3"}, true); !slices.Equal(got, []string{"mail3"}) {
-		t.Errorf("drained %q", got)
-	}
-	if again, still := d.of("mail1"); !drained || !still || !again.Equal(since) {
-		t.Errorf("mail1 since %v, then %v", since, again)
-	}
-	if got := d.set([]string{"mail1", "mail4"}, false); !slices.Equal(got, []string{"mail1"}) {
-		t.Errorf("undrained %q", got)
-	}
-	if _, drained := d.of("mail1"); drained {
-		t.Error("mail1 is drained yet")
-	}
-	var none *drainedHosts
-	if _, drained := none.of("mail1"); drained {
-		t.Error("drained without a daemon")
-	}
-}
-
-// A host that MX names is drained by name: it stays so when MX does not name it for
-// a while, and nobody is refused then either.
-func TestHostByMXIsDrained(t *testing.T) {
-	w, dns := mxWorld(t)
-	w.drained = &drainedHosts{}
-	w.start()
-	<-dns.asked
-	dns.says([]string{"mail1.", "mail2."}, nil)
-	wants := func(recipient string, want policy.Verdict) {
-		t.Helper()
-		if f := w.look(t, recipient); f.Verdict != want {
-			t.Errorf("%s: %v because %q, want %v", recipient, f.Verdict, f.Why, want)
-		}
-	}
-	wants("nobody@example.com", policy.Reject)
-	w.drained.set([]string{"mail2"}, true)
-	wants("nobody@example.com", policy.Defer)
-	wants("bert@example.com", policy.Defer)
-	wants("anna@example.com", policy.Deliver)
-	dns.says([]string{"mail1."}, nil)
-	dns.says([]string{"mail1.", "mail2."}, nil)
-	wants("somebody@example.com", policy.Defer)
-	w.drained.set([]string{"mail2"}, false)
-	wants("stranger@example.com", policy.Reject)
 }

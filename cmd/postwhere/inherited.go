@@ -124,4 +124,6 @@ func (s inheritedSocket) at(want config.Listener) bool {
 	return false
 }
 
-func plainPort(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(plain(a.Addr()), a.Port()) }
+func plainPort(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}

@@ -5,41 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"postwhere/cmd/postwhere/config"
 )
-
-// handedOver listens at an address as systemd does, and returns what the daemon gets.
-func handedOver(t *testing.T, name, network, address string) (file *os.File, at string) {
-	t.Helper()
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-	}
-	f, err := l.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	return renamed(t, f, name), l.Addr().String()
-}
-
-// renamed returns a copy of a file that has the name of a socket unit.
-func renamed(t *testing.T, f *os.File, name string) *os.File {
-	t.Helper()
-	fd, err := syscall.Dup(int(f.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	syscall.CloseOnExec(fd)
-	return os.NewFile(uintptr(fd), name)
-}
 
 func TestInheritedSocketIsFoundByNameAndAddress(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
@@ -109,12 +78,6 @@ func adoptsInherited(t *testing.T, text string, files ...*os.File) (*daemon, *re
 	t.Cleanup(func() { _ = d.shutdown(t.Context()) })
 	reloads(t, d, text)
 	return d, r
-}
-
-// listenText is a configuration with these lines in [listen].
-func listenText(mail1 *oddHost, lines string) string {
-	return "[listen]\nmilter = []\nsocketmap = []\ncontrol = []\n" + lines +
-		"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = \"" + mail1.address + "\"\n"
 }
 
 func TestReloadLetsGoOfAnInheritedSocketAndTakesItBack(t *testing.T) {

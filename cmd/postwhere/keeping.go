@@ -1,13 +1,8 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,8 +10,6 @@ import (
 	"postwhere/cache/disk"
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
-	"postwhere/policy"
-	"postwhere/probe"
 )
 
 // memoryWait is how long a start waits for the memory of the last run: a million
@@ -27,21 +20,8 @@ const memoryWait = time.Second
 const (
 	noteDoubts     = "doubts"
 	noteDistrusted = "distrusted" // hosts, and since when
-	noteHost       = "host "      // and its name
+	noteHost       = "host "      // and its name: a hostNote
 )
-
-// hostNote is what was learnt of a host, and of which: one of the same name that
-// is asked in another way now is another host.
-type hostNote struct {
-	Settings string
-	Known    probe.Knowledge
-}
-
-// past is what a world has from the one before it. The zero value is nothing.
-type past struct {
-	notes  map[string][]byte
-	doubts *policy.Doubts
-}
 
 // kept is what is known of the time before, of this run and the last one. A file may tell
 // of it late, from its own goroutine. The zero value is nothing.
@@ -89,18 +69,28 @@ func (d *daemon) recollect(notes map[string][]byte) {
 	}
 	d.kept.mu.Lock()
 	defer d.kept.mu.Unlock()
-	for name := range notes {
-		var note hostNote
-		if host, is := strings.CutPrefix(name, noteHost); is {
-			read(name, &note)
-			d.compare(host, note.Settings)
-		}
+	for host, note := range notesOfHosts(notes) {
+		d.compare(host, note.Settings)
 	}
 	if d.kept.before == nil {
 		d.kept.shared = d.kept.shared.And(from)
 	} else {
 		d.kept.before.Recollect(from)
 	}
+}
+
+// notesOfHosts returns what was learnt of each host. One that cannot be read is another
+// host.
+func notesOfHosts(notes map[string][]byte) map[string]hostNote {
+	all := make(map[string]hostNote)
+	for name, text := range notes {
+		if host, is := strings.CutPrefix(name, noteHost); is {
+			var note hostNote
+			_ = json.Unmarshal(text, &note)
+			all[host] = note
+		}
+	}
+	return all
 }
 
 // compare has the owners of a host asked again if it was configured otherwise when they
@@ -128,9 +118,7 @@ func (d *daemon) compare(host, settings string) {
 func (d *daemon) distrust(old, now *world) {
 	before := make(map[string]string)
 	if old != nil {
-		old.mu.Lock()
-		maps.Copy(before, old.settings)
-		old.mu.Unlock()
+		before = old.allSettings()
 	}
 	d.kept.mu.Lock()
 	defer d.kept.mu.Unlock()
@@ -139,10 +127,7 @@ func (d *daemon) distrust(old, now *world) {
 			before[host] = settings
 		}
 	}
-	d.kept.now = func(host string) (string, bool) {
-		h, err := now.cfg.HostOf(host)
-		return now.settingsOf(h), err == nil
-	}
+	d.kept.now = now.settingsOfName
 	for host, settings := range before {
 		d.compare(host, settings)
 	}
@@ -182,9 +167,7 @@ func (d *daemon) notes() map[string][]byte {
 	d.mu.RLock()
 	w := d.world
 	d.mu.RUnlock()
-	w.mu.Lock()
-	hosts, settings := slices.Collect(maps.Values(w.hosts)), maps.Clone(w.settings)
-	w.mu.Unlock()
+	hosts := w.hostNotes()
 	all := make(map[string][]byte)
 	keep := func(name string, v any) {
 		if note, err := json.Marshal(v); err == nil {
@@ -199,13 +182,11 @@ func (d *daemon) notes() map[string][]byte {
 	}
 	d.kept.mu.Lock()
 	defer d.kept.mu.Unlock()
-	for _, of := range []map[string]string{d.kept.settings, settings} {
-		for host, text := range of {
-			keep(noteHost+host, hostNote{Settings: text})
-		}
+	for host, text := range d.kept.settings {
+		keep(noteHost+host, hostNote{Settings: text})
 	}
-	for _, h := range hosts {
-		keep(noteHost+h.Name, hostNote{settings[h.Name], proberOf(h).Knowledge()})
+	for host, note := range hosts {
+		keep(noteHost+host, note)
 	}
 	if d.kept.before != nil {
 		d.kept.shared = d.kept.before.Past()
@@ -214,20 +195,4 @@ func (d *daemon) notes() map[string][]byte {
 		keep(noteShared, from)
 	}
 	return all
-}
-
-// settingsOf returns what decides who answers and how, in a few letters.
-func (w *world) settingsOf(h config.Host) string {
-	h.Route, h.Mailer, h.AliasDomain, h.Connections, h.Rate, h.LastResort = "", "", "", 0, 0, false
-	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %q %q", h, w.cfg.Probe.Sender, w.cfg.Probe.HeloName))
-	return hex.EncodeToString(sum[:8])
-}
-
-// knowledgeOf returns what was learnt of a host before.
-func (w *world) knowledgeOf(name string, h config.Host) probe.Knowledge {
-	var note hostNote
-	if err := json.Unmarshal(w.past.notes[noteHost+name], &note); err != nil || note.Settings != w.settingsOf(h) {
-		return probe.Knowledge{}
-	}
-	return note.Known
 }

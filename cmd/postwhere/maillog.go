@@ -124,3 +124,12 @@ func clip(s string, most int) string {
 	}
 	return s
 }
+
+// codeOf returns the SMTP code that the verdict means to the client: 0 with
+// pass, which leaves it to Postfix.
+func codeOf(f policy.Finding) int {
+	if f.Verdict == policy.Deliver {
+		return 250
+	}
+	return f.Reply.Code
+}

@@ -97,22 +97,22 @@ func TestForeignRecipientsAreNotLogged(t *testing.T) {
 	m := newMaillog(r)
 	m.decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, nil, 0)
 	if r.log.Len() > 0 {
-		t.Errorf("logged %q", r.log.String())
+		t.Errorf("logged %q", r.text())
 	}
 	m.decision(policy.Request{Recipient: "x@example.com"}, policy.Finding{Verdict: policy.Pass, LetIn: true}, nil, 0)
 	if !r.logged("verdict=pass rcpt=<x@example.com>") {
-		t.Errorf("who was let in was not logged: %q", r.log.String())
+		t.Errorf("who was let in was not logged: %q", r.text())
 	}
 	m.decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, errors.New("oops"), 0)
 	if !r.logged("verdict=fault rcpt=<x@elsewhere.example>") {
-		t.Errorf("a fault was not logged: %q", r.log.String())
+		t.Errorf("a fault was not logged: %q", r.text())
 	}
 }
 
 func TestProgramsLogIsOneLineEach(t *testing.T) {
 	r := &recorder{}
 	newMaillog(r).program().Warn("two\nlines", "why", "three\r\nmore\x1b")
-	if got := r.log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="two\nlines" why="three\r\nmore\x1b"`) {
+	if got := r.text(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="two\nlines" why="three\r\nmore\x1b"`) {
 		t.Errorf("logged %q", got)
 	}
 }

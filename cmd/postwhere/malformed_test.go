@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // everyFace is a daemon that serves all faces, by Unix sockets in dir.
@@ -50,19 +49,6 @@ func dialUnix(t *testing.T, path string) net.Conn {
 func dialTCP(t *testing.T, address string) net.Conn {
 	t.Helper()
 	return dialPatiently(t, "tcp", address)
-}
-
-func dialPatiently(t *testing.T, network, address string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	return conn
 }
 
 // faceTests are for each face a request and its reply, and what is none.
@@ -151,5 +137,31 @@ func TestMalformedFrameCostsItsSenderTheConnectionAndNobodyElse(t *testing.T) {
 	}
 	if !r.logged("level=WARN msg=\"connection closed\" face=policy peer=" + dir + "/policy") {
 		t.Error("the log does not say at which listener")
+	}
+}
+
+// What a daemon must not be made to do by what is asked.
+func TestControlAnswersNothingButItsQuestions(t *testing.T) {
+	dir, _, _ := everyFace(t)
+	for request, want := range map[string]string{
+		"POST /query?address=anna@example.com": "HTTP/1.1 405 ",
+		"GET /":                                "HTTP/1.1 404 ",
+		"GET /query/../etc":                    "HTTP/1.1 ",
+		"GET /query":                           "HTTP/1.1 200 ",
+		"GET /hosts":                           "HTTP/1.1 200 ",
+		"POST /hosts":                          "HTTP/1.1 405 ",
+		"GET /drain?host=mail1":                "HTTP/1.1 405 ",
+		"POST /drain":                          "HTTP/1.1 400 ",
+		"POST /drain?host=nowhere":             "HTTP/1.1 400 ",
+		"POST /undrain?host=nowhere":           "HTTP/1.1 400 ",
+	} {
+		conn := dialUnix(t, dir+"/control")
+		if _, err := conn.Write([]byte(request + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		reply := make([]byte, len(want))
+		if _, err := conn.Read(reply); err != nil || !strings.HasPrefix(string(reply), want) {
+			t.Errorf("%s: %q, %v", request, reply, err)
+		}
 	}
 }

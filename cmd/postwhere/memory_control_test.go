@@ -77,9 +77,7 @@ func TestAnswerUnderWayWhenFlushedIsNotBelieved(t *testing.T) {
 		t.Errorf("remembered: %v", m.Answers)
 	}
 	refused := func() bool {
-		d.world.mu.Lock()
-		defer d.world.mu.Unlock()
-		for _, h := range d.world.hosts {
+		for _, h := range d.world.allHosts() {
 			proberOf(h).CloseIdle() // the one of before may be in use for a moment yet
 		}
 		f, _ := d.Search(t.Context(), policy.Request{Recipient: "anna@example.com"})

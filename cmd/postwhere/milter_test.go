@@ -15,13 +15,9 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"postwhere/milter"
-	"postwhere/packaging/realhost"
 	"postwhere/policy"
 	"postwhere/policy/server"
 )
-
-// many lets a client be told no as often as it asks.
-var many = []string{"smtpd_soft_error_limit=1000", "smtpd_hard_error_limit=1000"}
 
 // An smtpd that shares its trivial-rewrite with the queue manager asks the map, too,
 // and before the milter: that is one more no, and no one yes less.
@@ -57,20 +53,6 @@ hosts = ["mail1"]
 [host.mail1]
 probe = %q
 `, host.address)+more)
-}
-
-// swallow starts a Postfix that delivers nothing, with a service for each list of
-// options.
-func swallow(t *testing.T, services ...string) *realhost.Server {
-	t.Helper()
-	realhost.Need(t, "postfix")
-	cfg := realhost.PostfixConfig{Main: map[string]string{
-		"relay_domains": "example.com", "default_transport": "discard:", "relay_transport": "discard:",
-	}}
-	for _, option := range services {
-		cfg.SMTP = append(cfg.SMTP, realhost.SMTPService{Options: append(slices.Clone(many), option)})
-	}
-	return realhost.Postfix(t, cfg)
 }
 
 // A message to fifty recipients of mixed fate: each has his own.

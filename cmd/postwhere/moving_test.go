@@ -29,7 +29,7 @@ func TestPostfixMailForAMailboxThatMovedIsNotBounced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.daemon.memory.Own(a, policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now().Add(-2 * time.Minute)})
+	s.daemon.Memory().Own(a, policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now().Add(-2 * time.Minute)})
 	if !realhost.Eventually(func() bool {
 		// The queue manager keeps the last answer of the map for 30 s.
 		dialSMTP(t, s.front.Addr()).send(t, "something else", "bert@example.com")

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"postwhere/policy"
 )
 
 // mxTime bounds an MX look-up: without a name server in reach it fails, and not
@@ -51,4 +53,76 @@ func mxHosts(ctx context.Context, r mxResolver, domain string, own []string) ([]
 		return nil, fmt.Errorf("%w for %s but this machine: name the hosts in [[domain]] hosts", errNoMX, domain)
 	}
 	return names, nil
+}
+
+// resolveMX looks up, once, the hosts of the domain of that name, if it is one of
+// ours and has them by MX. It is for a world that was not started, and is not
+// called concurrently.
+func (w *world) resolveMX(ctx context.Context, name string) error {
+	for i, d := range w.domains {
+		if len(w.cfg.Domain[i].Hosts) == 0 && slices.Contains(d.Names, name) && !w.resolved[d] {
+			w.resolved[d] = true
+			return w.adoptMX(ctx, d)
+		}
+	}
+	return nil
+}
+
+// followMX keeps the domain's hosts what its MX records say.
+func (w *world) followMX(ctx context.Context, d *policy.Domain) {
+	tick := time.NewTicker(time.Duration(w.cfg.MX.Refresh))
+	defer tick.Stop()
+	for {
+		before := d.Hosts()
+		err := w.adoptMX(ctx, d)
+		if hosts := d.Hosts(); !slices.Equal(hosts, before) {
+			w.calibrate(ctx, d, hosts)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.log.Warn("MX cannot be looked up, the domain's hosts stay what they are", "domain", d.Names[0], "hosts", len(d.Hosts()), "why", err.Error())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// adoptMX looks the domain's MX hosts up, and takes them if they have changed.
+func (w *world) adoptMX(ctx context.Context, d *policy.Domain) error {
+	ctx, cancel := context.WithTimeout(ctx, mxTime)
+	defer cancel()
+	names, err := mxHosts(ctx, w.resolver, d.Names[0], w.cfg.MX.OwnNames)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.dropUnused()
+	hosts, err := w.hostsOf(names)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(hosts, d.Hosts()) {
+		w.log.Info("hosts by MX", "domain", d.Names[0], "hosts", names)
+		d.SetHosts(hosts)
+		w.nudge()
+		if last := lastResorts(d); len(last) > 1 || len(hosts) == 1 && len(last) > 0 {
+			w.log.Warn("last_resort is for one host of several: it counts only while every other host says no", "domain", d.Names[0], "last_resort", last)
+		}
+	}
+	return nil
+}
+
+// dropUnused lets go of hosts that no domain has any more. A question that comes
+// too late for that is unsure. mu is locked.
+func (w *world) dropUnused() {
+	for name, h := range w.hosts {
+		if !slices.ContainsFunc(w.domains, func(d *policy.Domain) bool { return slices.Contains(d.Hosts(), h) }) {
+			delete(w.hosts, name)
+			delete(w.addresses, name)
+			w.helpers.Go(proberOf(h).Close)
+		}
+	}
 }

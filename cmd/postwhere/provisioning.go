@@ -23,16 +23,24 @@ type provisioningServer struct {
 	most int // connections at once
 }
 
-// newProvisioningServer returns the server behind the listener at.
-func newProvisioningServer(d *daemon, at config.Listener, limits config.Limits) *provisioningServer {
-	patience := time.Duration(limits.RequestTimeout)
-	return &provisioningServer{most: limits.Connections, controlServer: controlServer{http.Server{
-		Handler:           &provisioning{daemon: d, at: at, seldom: rate.Sometimes{Interval: time.Minute}},
+// provisioningOptions are what a listener for provisioning systems goes by.
+type provisioningOptions struct {
+	at     config.Listener
+	token  func() string // what who asks must know; "": nothing, on this machine
+	limits config.Limits
+	log    *slog.Logger
+}
+
+// newProvisioningServer returns the server behind one listener.
+func newProvisioningServer(d flusher, opt provisioningOptions) *provisioningServer {
+	patience := time.Duration(opt.limits.RequestTimeout)
+	return &provisioningServer{most: opt.limits.Connections, controlServer: controlServer{http.Server{
+		Handler:           &provisioning{provisioningOptions: opt, daemon: d, seldom: rate.Sometimes{Interval: time.Minute}},
 		ReadHeaderTimeout: patience, ReadTimeout: patience, IdleTimeout: patience,
 		WriteTimeout:                 patience + syncWait + patience, // from the end of the header on
 		MaxHeaderBytes:               1 << 16,
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		ErrorLog:                     slog.NewLogLogger(opt.log.Handler(), slog.LevelWarn),
 	}}}
 }
 
@@ -43,8 +51,8 @@ func (s *provisioningServer) Serve(l net.Listener) error {
 
 // provisioning answers at one listener.
 type provisioning struct {
-	daemon *daemon
-	at     config.Listener
+	provisioningOptions
+	daemon flusher
 	seldom rate.Sometimes // that somebody without the token asks is logged
 }
 
@@ -64,7 +72,7 @@ func (p *provisioning) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil: // the daemon's word on what is asked for
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	default:
-		p.daemon.log.Info("flushed for a provisioning system", "client", r.RemoteAddr, "owners", done.Owners, "strangers", done.Strangers)
+		p.log.Info("flushed for a provisioning system", "client", r.RemoteAddr, "owners", done.Owners, "strangers", done.Strangers)
 		answerJSON(w, done)
 	}
 }
@@ -80,7 +88,7 @@ func (p *provisioning) flush(r *http.Request) (f flushed, err error) {
 	case fromBrowser(r):
 		return f, refuse(http.StatusForbidden, "this is not for browsers")
 	case !p.permits(r):
-		p.seldom.Do(func() { p.daemon.log.Warn("provisioning: a request without the token", "client", r.RemoteAddr) })
+		p.seldom.Do(func() { p.log.Warn("provisioning: a request without the token", "client", r.RemoteAddr) })
 		return f, refuse(http.StatusUnauthorized, "want Authorization: Bearer and the token in provisioning.token_file")
 	}
 	query, err := flushQuery(r)
@@ -101,7 +109,7 @@ func fromBrowser(r *http.Request) bool {
 // machine reach the listener, one that has lost its token by a reload permits nobody:
 // the configuration has none such, but the listener ends a moment later.
 func (p *provisioning) permits(r *http.Request) bool {
-	want := p.daemon.provisioningToken()
+	want := p.token()
 	if want == "" {
 		return p.at.Local()
 	}

@@ -207,7 +207,7 @@ func TestProvisioningReachesAllFrontEnds(t *testing.T) {
 	mail1 := startOddHost(t, having("anna@example.com", "adam@example.com"))
 	all, _ := startFrontEnds(t, 2, "redis://"+r.Addr(), siteText(mail1))
 	shared, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), strings.Replace(siteText(mail1), "control   = []", "control = []\nprovisioning = [\"unix:"+socket+"\"]", 1))
-	p := &provisioned{d: shared[0], network: "unix", address: socket}
+	p := &provisioned{d: shared[0], provisioner: provisioner{network: "unix", address: socket}}
 	for _, mailbox := range []string{"anna@example.com", "adam@example.com"} {
 		all[0].wants(t, mailbox, policy.Deliver, "mail1", policy.SourceSearch)
 		all[0].waitTold(t)

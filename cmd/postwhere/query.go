@@ -116,7 +116,7 @@ func (q *query) one(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	q.worst = max(q.worst, r.status())
+	q.worst = max(q.worst, exitOf(r.result))
 	if r.Unsure {
 		complain(q.err, "%s: %s", address, r.Why)
 	}
@@ -174,9 +174,7 @@ func (q *query) askTracing(ctx context.Context, address string) (reported, []tra
 		return reported{}, nil, err
 	}
 	q.resolve(ctx, w, address)
-	for _, h := range w.hosts {
-		h.Prober = faultTeller{proberOf(h), d.fault}
-	}
+	w.tell(d.fault)
 	f, err := q.search(ctx, w, address)
 	w.close(ctx) // hears the hosts that the verdict did not wait for
 	return resultOf(address, f), d.heard(), err
@@ -212,4 +210,17 @@ func (q *query) closeLocal(ctx context.Context) {
 	if q.local != nil {
 		q.local.close(ctx)
 	}
+}
+
+// exitOf returns query's exit status.
+func exitOf(r result) int {
+	switch r.Verdict {
+	case policy.Deliver.String():
+		return exitDeliver
+	case policy.Reject.String():
+		return exitReject
+	case policy.Pass.String():
+		return exitPass
+	}
+	return exitDefer
 }

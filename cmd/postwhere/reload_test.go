@@ -14,26 +14,6 @@ import (
 	"postwhere/policy"
 )
 
-// siteText is a configuration of example.com on hosts of these addresses: mail1,
-// mail2 and so on.
-func siteText(hosts ...*oddHost) string {
-	names, tables := make([]string, len(hosts)), ""
-	for i, h := range hosts {
-		names[i] = fmt.Sprintf("%q", fmt.Sprintf("mail%d", i+1))
-		tables += fmt.Sprintf("[host.mail%d]\nprobe = %q\n", i+1, h.address)
-	}
-	return fmt.Sprintf(`
-[listen]
-policy    = ["inet:127.0.0.1:0"]
-milter    = ["inet:127.0.0.1:0"]
-socketmap = ["inet:127.0.0.1:0"]
-control   = []
-[[domain]]
-name  = "example.com"
-hosts = [%s]
-%s`, strings.Join(names, ", "), tables)
-}
-
 // reloads has a daemon run by another configuration.
 func reloads(t *testing.T, d *daemon, text string) {
 	t.Helper()

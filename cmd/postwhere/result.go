@@ -59,29 +59,7 @@ func resultOf(address string, f policy.Finding) reported {
 	return r
 }
 
-// codeOf returns the SMTP code that the verdict means to the client: 0 with
-// pass, which leaves it to Postfix.
-func codeOf(f policy.Finding) int {
-	if f.Verdict == policy.Deliver {
-		return 250
-	}
-	return f.Reply.Code
-}
-
 // line returns the result for people and for cut(1).
 func (r result) line() string {
 	return fmt.Sprintf("%s\t%s\t%s\t%s", r.Address, r.Verdict, r.Host, r.Transport)
-}
-
-// status returns query's exit status.
-func (r result) status() int {
-	switch r.Verdict {
-	case policy.Deliver.String():
-		return exitDeliver
-	case policy.Reject.String():
-		return exitReject
-	case policy.Pass.String():
-		return exitPass
-	}
-	return exitDefer
 }

@@ -79,8 +79,8 @@ func TestResultOfAFinding(t *testing.T) {
 			if diff := cmp.Diff(c.json, string(text)); diff != "" {
 				t.Errorf("object (-want +got):\n%s", diff)
 			}
-			if r.line() != c.line || r.status() != c.status || r.Why != c.finding.Why || r.Unsure != (c.finding.Verdict == policy.Defer || c.finding.LetIn) {
-				t.Errorf("line %q, status %d, why %q", r.line(), r.status(), r.Why)
+			if r.line() != c.line || exitOf(r.result) != c.status || r.Why != c.finding.Why || r.Unsure != (c.finding.Verdict == policy.Defer || c.finding.LetIn) {
+				t.Errorf("line %q, status %d, why %q", r.line(), exitOf(r.result), r.Why)
 			}
 			var again reported
 			if text, err = json.Marshal(r); err == nil {
@@ -99,7 +99,7 @@ func TestExitStatuses(t *testing.T) {
 	if want := []int{0, 1, 2, 64, 75, 78}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := (result{Verdict: "something new"}).status(); got != exitDefer {
+	if got := exitOf(result{Verdict: "something new"}); got != exitDefer {
 		t.Errorf("a verdict that is not known is %d", got)
 	}
 }

@@ -70,9 +70,6 @@ func (p *process) wait() (int, error) {
 	return 0, err
 }
 
-// listening finds in the log where a face listens.
-var listening = regexp.MustCompile(`listening face=(\w+) on=(\S+)`)
-
 // find returns where the log, from a line on, has one that matches. It waits for
 // it.
 func (p *process) find(ts *testscript.TestScript, from int, want *regexp.Regexp) int {
@@ -209,20 +206,6 @@ func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("told %q, want %q", reply, args[1])
 	}
 }
-
-// readAction reads the reply of a policy service.
-func readAction(in *bufio.Reader) (string, error) {
-	action, err := in.ReadString('\n')
-	if err != nil {
-		return "", err
-	}
-	if end, err := in.ReadString('\n'); err != nil || end != "\n" {
-		return "", fmt.Errorf("want an empty line, got %q, %w", end, err)
-	}
-	return strings.TrimSpace(action), nil
-}
-
-func netstringOf(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
 
 func readNetstring(in *bufio.Reader) (string, error) {
 	var length int

@@ -197,3 +197,8 @@ func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1)
 	stageOf(ts).held[args[0]].pass()
 }
+
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}

@@ -74,10 +74,10 @@ unsure_expire = "100ms" # so that a test need not wait before it tries again
 // lines returns what `postwhere sendmail` prints for the daemon.
 func (s *sendmailSite) lines(t *testing.T, mapOnly bool) string {
 	t.Helper()
-	cfg := *s.daemon.world.cfg
+	cfg := parse(t, s.text)
 	cfg.Listen.Milter = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf("milter")}}
 	cfg.Listen.Socketmap = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf("socketmap")}}
-	lines, err := sendmailLines(&cfg, mapOnly)
+	lines, err := sendmailLines(cfg, mapOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,8 +280,8 @@ func TestSendmailOverUnixSockets(t *testing.T) {
 		dir := s.hosts["mail1"].Dir()
 		text := strings.ReplaceAll(s.text, "inet:127.0.0.1:0", "unix:"+dir+"/socket")
 		text = strings.Replace(text, `milter    = ["unix:`+dir+"/socket", `milter    = ["unix:`+dir+"/milter", 1)
-		d, _ := startDaemon(t, text)
-		lines, err := sendmailLines(d.world.cfg, strings.Contains(t.Name(), "map_only"))
+		startDaemon(t, text)
+		lines, err := sendmailLines(parse(t, text), strings.Contains(t.Name(), "map_only"))
 		if err != nil {
 			t.Fatal(err)
 		}

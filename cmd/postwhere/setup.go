@@ -97,16 +97,6 @@ func (s *setup) run(ctx context.Context) error {
 	return nil
 }
 
-// hasDomain tells whether a file was edited: it names a domain, or is no file that
-// can be read.
-func hasDomain(text []byte) bool {
-	if strings.TrimSpace(string(text)) == "" {
-		return false
-	}
-	domains, err := config.Domains(string(text))
-	return err != nil || domains > 0
-}
-
 // ask asks for the domain and its hosts, until what is said will do.
 func (s *setup) ask() error {
 	if !s.canAsk {
@@ -159,11 +149,10 @@ func (s *setup) compose(old string) (string, *config.Config, error) {
 // try asks the hosts how they answer, and says so as check does. It tells whether all
 // can be used.
 func (s *setup) try(ctx context.Context, cfg *config.Config) (fine bool, err error) {
-	k := &checkup{common: s.common, cfg: cfg}
-	if err := k.allHosts(ctx); err != nil {
-		return false, err
+	if fine, err = checkHosts(ctx, s.out, cfg); err != nil {
+		return false, exit{exitConfig, err}
 	}
-	return !k.failed, nil
+	return fine, nil
 }
 
 // groupOfDaemon may read the configuration, which may name files with secrets.

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"postwhere/cmd/postwhere/config"
 )
 
 // The lines of an example domain in a configuration file, with the # before each.
@@ -97,4 +99,14 @@ func withoutDomains(text string, hosts []string) string {
 		}
 	}
 	return strings.Join(append(kept, idle...), "")
+}
+
+// hasDomain tells whether a file was edited: it names a domain, or is no file that
+// can be read.
+func hasDomain(text []byte) bool {
+	if strings.TrimSpace(string(text)) == "" {
+		return false
+	}
+	domains, err := config.Domains(string(text))
+	return err != nil || domains > 0
 }

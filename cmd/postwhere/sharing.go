@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +9,6 @@ import (
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
-	"postwhere/probe"
 )
 
 // tiers is memory as the worlds have it: the cache of this process, and behind it
@@ -75,27 +71,6 @@ func (d *daemon) endpointOf(name string) string {
 	w := d.world
 	d.mu.RUnlock()
 	return w.endpointOf(name)
-}
-
-// endpointOf is the daemon's.
-func (w *world) endpointOf(name string) string {
-	if known, ok := w.endpoints.Load(name); ok {
-		return known.(string)
-	}
-	h, err := w.cfg.HostOf(name)
-	if err != nil {
-		return ""
-	}
-	at, err := probe.ParseEndpoint(h.Probe)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%+v %v %v", at, h.Method, h.VRFY252))
-	text := hex.EncodeToString(sum[:8])
-	if w.cfg.Host[name] != nil { // others are as many as other front ends can think of
-		w.endpoints.Store(name, text)
-	}
-	return text
 }
 
 // denied has a mailbox in doubt that another front end's host has denied.

@@ -42,6 +42,14 @@ type faultTeller struct {
 	tell func(policy.Answer)
 }
 
+// tell has a function told of each answer of the hosts' that there are now. It is for a
+// world that was not started and has not been asked yet.
+func (w *world) tell(of func(policy.Answer)) {
+	for _, h := range w.allHosts() {
+		h.Prober = faultTeller{proberOf(h), of}
+	}
+}
+
 func (f faultTeller) Ask(ctx context.Context, a policy.Address) policy.Answer {
 	answer := f.prober.Ask(ctx, a)
 	f.tell(answer)

@@ -189,3 +189,29 @@ func TestMXIsResolvedOnceForACommand(t *testing.T) {
 		t.Errorf("%v because %q", f.Verdict, f.Why)
 	}
 }
+
+// A host that MX names is drained by name: it stays so when MX does not name it for
+// a while, and nobody is refused then either.
+func TestHostByMXIsDrained(t *testing.T) {
+	w, dns := mxWorld(t)
+	w.past.drained = &drainedHosts{}
+	w.start()
+	<-dns.asked
+	dns.says([]string{"mail1.", "mail2."}, nil)
+	wants := func(recipient string, want policy.Verdict) {
+		t.Helper()
+		if f := w.look(t, recipient); f.Verdict != want {
+			t.Errorf("%s: %v because %q, want %v", recipient, f.Verdict, f.Why, want)
+		}
+	}
+	wants("nobody@example.com", policy.Reject)
+	w.past.drained.set([]string{"mail2"}, true)
+	wants("nobody@example.com", policy.Defer)
+	wants("bert@example.com", policy.Defer)
+	wants("anna@example.com", policy.Deliver)
+	dns.says([]string{"mail1."}, nil)
+	dns.says([]string{"mail1.", "mail2."}, nil)
+	wants("somebody@example.com", policy.Defer)
+	w.past.drained.set([]string{"mail2"}, false)
+	wants("stranger@example.com", policy.Reject)
+}

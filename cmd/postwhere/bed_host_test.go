@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -102,24 +103,28 @@ type silent struct{}
 func (silent) Printf(string, ...any) {}
 func (silent) Println(...any)        {}
 
-// gate holds up questions until it is opened.
-type gate struct {
-	reached chan string // takes each question that comes to the gate
-	open    chan struct{}
-	once    sync.Once
+// siteText is a configuration of example.com on hosts of these addresses: mail1,
+// mail2 and so on.
+func siteText(hosts ...*oddHost) string {
+	names, tables := make([]string, len(hosts)), ""
+	for i, h := range hosts {
+		names[i] = fmt.Sprintf("%q", fmt.Sprintf("mail%d", i+1))
+		tables += fmt.Sprintf("[host.mail%d]\nprobe = %q\n", i+1, h.address)
+	}
+	return fmt.Sprintf(`
+[listen]
+policy    = ["inet:127.0.0.1:0"]
+milter    = ["inet:127.0.0.1:0"]
+socketmap = ["inet:127.0.0.1:0"]
+control   = []
+[[domain]]
+name  = "example.com"
+hosts = [%s]
+%s`, strings.Join(names, ", "), tables)
 }
 
-func newGate() *gate { return &gate{reached: make(chan string, 1000), open: make(chan struct{})} }
-
-func (g *gate) pass() { g.once.Do(func() { close(g.open) }) }
-
-// before lets no question through but nonsense until the gate is open.
-func (g *gate) before(rcpt func(string) error) func(string) error {
-	return func(to string) error {
-		if !isNonsense(to) {
-			g.reached <- to
-			<-g.open
-		}
-		return rcpt(to)
-	}
+// listenText is a configuration with these lines in [listen].
+func listenText(mail1 *oddHost, lines string) string {
+	return "[listen]\nmilter = []\nsocketmap = []\ncontrol = []\n" + lines +
+		"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = \"" + mail1.address + "\"\n"
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,71 +15,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
-	"postwhere/policy"
 )
-
-// searcher is what the faces and the control socket ask.
-type searcher interface {
-	Search(ctx context.Context, r policy.Request) (policy.Finding, error)
-}
-
-// hostKeeper is what the control socket asks about hosts.
-type hostKeeper interface {
-	hosts() []hostReport
-	drain(names []string, drained bool) ([]drainage, error)
-}
-
-// controlHandler answers the command line, by HTTP over a Unix socket, in JSON:
-// GET /query?address=… with a result, GET /hosts with reports, and
-// POST /drain?host=…&host=… or /undrain with what has become of the hosts.
-func controlHandler(s searcher, k hostKeeper) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /hosts", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, k.hosts()) })
-	for what, drained := range map[string]bool{"drain": true, "undrain": false} {
-		mux.HandleFunc("POST /"+what, func(w http.ResponseWriter, r *http.Request) {
-			done, err := k.drain(r.URL.Query()["host"], drained)
-			if err != nil {
-				http.Error(w, what+": "+err.Error(), http.StatusBadRequest)
-				return
-			}
-			answerJSON(w, done)
-		})
-	}
-	mux.HandleFunc("GET /query", func(w http.ResponseWriter, r *http.Request) {
-		address := r.URL.Query().Get("address")
-		f, err := s.Search(r.Context(), policy.Request{Recipient: address, Face: "control", Door: true})
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		answerJSON(w, resultOf(address, f))
-	})
-	return mux
-}
-
-func answerJSON(w http.ResponseWriter, answer any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer) // an error is the asker's having gone
-}
-
-// controlServer serves the control socket.
-type controlServer struct{ http.Server }
-
-func newControlServer(s searcher, k hostKeeper, log *slog.Logger) *controlServer {
-	return &controlServer{http.Server{
-		Handler: controlHandler(s, k), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}}
-}
-
-// Shutdown drains the server until ctx ends, and then cuts off what is left.
-func (s *controlServer) Shutdown(ctx context.Context) error {
-	err := s.Server.Shutdown(ctx)
-	if err != nil {
-		_ = s.Close()
-	}
-	return err
-}
 
 // errNoDaemon: nobody answers at the control socket.
 var errNoDaemon = errors.New("no daemon is running")
@@ -133,6 +68,12 @@ func (c *controlClient) hosts(ctx context.Context) (all []hostReport, err error)
 func (c *controlClient) drain(ctx context.Context, what string, hosts []string) (done []drainage, err error) {
 	err = c.call(ctx, http.MethodPost, "/"+what, url.Values{"host": hosts}, &done)
 	return done, err
+}
+
+// stats asks how full memory is.
+func (c *controlClient) stats(ctx context.Context) (s memoryStats, err error) {
+	err = c.call(ctx, http.MethodGet, "/cache/stats", nil, &s)
+	return s, err
 }
 
 // call puts one request, and reads the answer.

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"postwhere/policy"
+)
+
+// noHostError: no domain has a host of that name.
+type noHostError struct {
+	name  string
+	known []string
+}
+
+func (e noHostError) Error() string {
+	if len(e.known) == 0 {
+		return "there is no host " + printable(e.name) + ": no domain's hosts are known yet"
+	}
+	return "there is no host " + printable(e.name) + ": the hosts are " + strings.Join(e.known, ", ")
+}
+
+// drain takes hosts out of the asking, or back in. If it knows one of them not, it
+// changes nothing, and returns a noHostError. It may be called concurrently.
+func (d *daemon) drain(names []string, drained bool) ([]drainage, error) {
+	if len(names) == 0 {
+		return nil, errors.New("which hosts?")
+	}
+	w := d.enter()
+	defer w.leave()
+	hosts := w.allHosts()
+	for _, name := range names {
+		_, was := d.drained.of(name) // a host may be gone, and its name drained yet
+		if !was && !slices.ContainsFunc(hosts, func(h *policy.Host) bool { return h.Name == name }) {
+			return nil, noHostError{name, namesOfHosts(hosts)}
+		}
+	}
+	changed := d.drained.set(names, drained)
+	for _, h := range hosts {
+		if drained && slices.Contains(changed, h.Name) {
+			proberOf(h).CloseIdle()
+		}
+	}
+	if len(changed) > 0 {
+		// What the host said before stands beside no new answer, and when it is back it
+		// is asked at once.
+		d.memory.ForgetStrangers()
+	}
+	var all []drainage
+	for _, name := range names {
+		since, _ := d.drained.of(name)
+		one := drainage{Host: name, Drained: drained, Changed: slices.Contains(changed, name), Since: since, Then: w.withoutHost(name)}
+		if one.Changed {
+			d.log.Warn(becomes(drained), "host", name)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// becomes says what has become of a host, for the log.
+func becomes(drained bool) string {
+	if drained {
+		return "host is drained: it is unsure until it is undrained, or the daemon is started again"
+	}
+	return "host is asked again"
+}
+
+func namesOfHosts(hosts []*policy.Host) []string {
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.Name
+	}
+	return names
+}

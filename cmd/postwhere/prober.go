@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"time"
+
+	"postwhere/cmd/postwhere/config"
+	"postwhere/policy"
+	"postwhere/probe"
+)
+
+// hostsOf returns the hosts of these names, each made once. mu is locked, or
+// nobody else has the world yet.
+func (w *world) hostsOf(names []string) ([]*policy.Host, error) {
+	var hosts []*policy.Host
+	for _, name := range names {
+		if w.hosts[name] == nil {
+			h, err := w.newHost(name)
+			if err != nil {
+				return nil, err
+			}
+			w.hosts[name] = h
+		}
+		hosts = append(hosts, w.hosts[name])
+	}
+	return hosts, nil
+}
+
+func (w *world) newHost(name string) (*policy.Host, error) {
+	h, err := w.cfg.HostOf(name)
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", name, err)
+	}
+	p, err := w.newProber(name, h)
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", name, err)
+	}
+	at := newHostAddresses(h.Probe)
+	w.addresses[name], w.settings[name] = at, w.settingsOf(h)
+	return &policy.Host{
+		Name: name, Route: h.Route, Mailer: h.Mailer, AliasDomain: h.AliasDomain, Prober: p,
+		LastResort: h.LastResort, Names: namesIn(name, h), Addresses: at.has, Drained: w.isDrained(name),
+	}, nil
+}
+
+// prober is a host as it is asked, by whichever protocol.
+type prober interface {
+	policy.Prober
+	Calibrate(ctx context.Context, domain string) ([]probe.Calibration, error)
+	State() probe.State
+	CloseIdle()
+	Knowledge() probe.Knowledge
+	Close()
+}
+
+// proberOf returns what asks a host of a world.
+func proberOf(h *policy.Host) prober { return h.Prober.(prober) }
+
+func (w *world) newProber(name string, h config.Host) (prober, error) {
+	endpoint, err := probe.ParseEndpoint(h.Probe)
+	if err != nil {
+		return nil, err
+	}
+	security, err := h.Security()
+	if err != nil {
+		return nil, err
+	}
+	var from netip.Addr
+	if h.BindAddress != "" {
+		if from, err = netip.ParseAddr(h.BindAddress); err != nil {
+			return nil, err
+		}
+	}
+	cfg := probe.Config{
+		Name: name, Endpoint: endpoint, Method: h.Method, VRFY252: h.VRFY252,
+		Helo:           policy.ProbeHelo(instanceID(w.cfg.Probe.HeloName), w.cfg.Probe.HeloName),
+		Sender:         w.cfg.Probe.Sender,
+		SecondSender:   "postmaster@" + w.cfg.Probe.HeloName,
+		Control:        h.Control,
+		Security:       security,
+		BindAddress:    from,
+		Connections:    int(h.Connections),
+		Rate:           h.Rate,
+		ConnectTimeout: time.Duration(w.cfg.Probe.ConnectTimeout),
+		ReplyTimeout:   time.Duration(w.cfg.Probe.ReplyTimeout),
+		Log:            w.log,
+		Drained:        w.isDrained(name),
+		Known:          w.knowledgeOf(name, h),
+	}
+	if endpoint.Network == probe.MingerNetwork {
+		return probe.NewMinger(cfg, security.Secret)
+	}
+	return probe.New(cfg)
+}
+
+// instanceID is the same after every start, so that it can be had in DNS for
+// hosts that want the EHLO name to resolve.
+func instanceID(name string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return fmt.Sprintf("%08x", h.Sum32())
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"postwhere/packaging/realhost"
+	"postwhere/policy"
+)
+
+// The daemon as a process, asked by a socket and over TCP, reloaded by SIGHUP with
+// another token, and ended by SIGTERM.
+func TestProvisioningOfAProcess(t *testing.T) {
+	t.Parallel()
+	mail1 := startOddHost(t, having("anna@example.com"))
+	dir := shortDir(t)
+	file := func(name, text string) {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file("token", goodToken)
+	site := fmt.Sprintf("[cache]\nfile = \"memory\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %q\n", mail1.address)
+	one := startProgram(t, dir, "provisioning = [\"unix:"+dir+"/p\", \"inet:127.0.0.1:0\"]\n[provisioning]\ntoken_file = \"token\"\n"+site)
+	socket := &provisioner{network: "unix", address: dir + "/p", auth: "Bearer " + goodToken}
+	port := &provisioner{network: "tcp", address: one.log.listens(t, "provisioning", "127.0.0.1"), auth: socket.auth}
+	for _, p := range []*provisioner{socket, port} {
+		one.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+		if a := p.post(t, "?address=anna@example.com", "", ""); a.status != 200 || !strings.Contains(a.body, `"owners":1,"strangers":0,"why":"","others":"none"`) {
+			t.Errorf("%+v", a)
+		}
+	}
+	if info, err := os.Stat(dir + "/p"); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("the socket is %v, %v", info, err)
+	}
+
+	reload := func(want string) {
+		t.Helper()
+		before := one.log.count(want)
+		if err := one.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		if !realhost.Eventually(func() bool { return one.log.count(want) > before }) {
+			t.Fatalf("the log has no %q", want)
+		}
+	}
+	file("token", "another-0123456789")
+	reload("msg=reloaded")
+	if a := port.post(t, "?all", "", ""); a.status != 401 {
+		t.Errorf("with the former token: %+v", a)
+	}
+	port.auth = "Bearer another-0123456789"
+	if a := port.post(t, "?all", "", ""); a.status != 200 {
+		t.Errorf("with the new token: %+v", a)
+	}
+	file("token", "short")
+	reload("reload failed")
+	if a := port.post(t, "?all", "", ""); a.status != 200 {
+		t.Errorf("after a reload that failed: %+v", a)
+	}
+	file("postwhere.toml", "[listen]\npolicy = []\nmilter = []\nsocketmap = []\ncontrol = [\"unix:"+dir+"/control\"]\n"+site)
+	reload("msg=reloaded")
+	if _, err := net.DialTimeout("tcp", port.address, time.Second); err == nil {
+		t.Error("it listens yet")
+	}
+	if _, err := os.Stat(dir + "/p"); err == nil {
+		t.Error("the socket is there yet")
+	}
+	if err := one.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if !realhost.Eventually(func() bool { return one.log.logged("msg=stopped") }) {
+		t.Error("it does not end")
+	}
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"time"
+
+	"postwhere/cache"
+	"postwhere/policy"
+)
+
+// dump writes all that is remembered, until the asker has gone.
+func (d *daemon) dump(to io.Writer) {
+	out := bufio.NewWriterSize(to, 1<<16)
+	lines := json.NewEncoder(out)
+	lines.SetEscapeHTML(false)
+	now := time.Now()
+	write := func(n cache.Name, owner string, answers ...policy.Answer) bool {
+		r := remembered{policy.AddressOf(n.Local, n.Domain).String(), owner, make([]storedAnswer, len(answers))}
+		for i, a := range answers {
+			reply := a.Reply.String()
+			if reply == "" {
+				reply = a.Why
+			}
+			r.Answers[i] = storedAnswer{a.Host, a.Says.String(), reply, a.Method, max(now.Sub(a.At), 0).Seconds()}
+		}
+		return lines.Encode(r) == nil
+	}
+	for e := range d.memory.Owners() {
+		if !write(e.Name, e.Owner.Host, e.Owner) {
+			return
+		}
+	}
+	for st := range d.memory.Strangers() {
+		if !write(st.Name, "", st.Answers...) {
+			return
+		}
+	}
+	_ = out.Flush()
+}
+
+// memoryStats returns how full memory is.
+func (d *daemon) memoryStats() memoryStats {
+	var s memoryStats
+	s.Owners, s.Strangers = d.memory.Len()
+	d.mu.RLock()
+	cfg, keeper := d.world.cfg.Cache, d.keeper
+	d.mu.RUnlock()
+	s.MaxOwners, s.MaxStrangers, s.File = cfg.Owners, cfg.Strangers, cfg.File
+	if keeper != nil {
+		var why error
+		if s.Bytes, why = keeper.State(); why != nil {
+			s.Why = why.Error()
+		}
+	}
+	if link := d.tiers.link.Load(); link != nil {
+		state := link.State()
+		s.Shared, s.SharedWaiting = state.Server, state.Waiting
+		if state.Why != nil {
+			s.SharedWhy = state.Why.Error()
+		}
+	}
+	return s
+}
