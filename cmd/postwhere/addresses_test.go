@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
@@ -58,8 +59,8 @@ func (b *addressBook) set(host, address string) {
 }
 
 func TestAddressesAreLookedUpInTheBackgroundAndFollowed(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	_, port, err := net.SplitHostPort(mail1.address)
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	_, port, err := net.SplitHostPort(mail1.Address)
 	if err != nil {
 		t.Fatal(err)
 	}

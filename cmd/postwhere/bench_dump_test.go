@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
@@ -65,7 +66,7 @@ func swellsBy(t testing.TB, d *daemon, lines int) float64 {
 
 // A dump takes no more memory for all of them than for a shard's.
 func TestDumpDoesNotSwell(t *testing.T) {
-	d, _ := startDaemon(t, siteText(startOddHost(t, having())))
+	d, _ := startDaemon(t, testbed.SiteText(testbed.StartHost(t, testbed.Having())))
 	yes := policy.Answer{Host: "mail1", Says: policy.Yes, Method: "vrfy", At: time.Now()}
 	const n = 100_000 // 20 MB of lines, and 20 MB of memory
 	for i := range n {

@@ -70,7 +70,7 @@ probe = "127.0.0.1:1"
 		b.Fatal(err)
 	}
 	m := &fullMemory{daemon: newDaemon(newMaillog(io.Discard)), owners: owners, strangers: strangers}
-	if err := m.adopt(cfg); err != nil {
+	if err := m.Adopt(cfg); err != nil {
 		b.Fatal(err)
 	}
 	w, err := newWorld(b.Context(), cfg, m.memory, past{}, nil, slog.New(slog.DiscardHandler))
@@ -80,7 +80,7 @@ probe = "127.0.0.1:1"
 	m.search = w.searcher
 	b.Cleanup(func() {
 		w.close(b.Context())
-		_ = m.shutdown(b.Context())
+		_ = m.Shutdown(b.Context())
 	})
 	m.learn()
 	return m

@@ -11,6 +11,7 @@ import (
 	gomilter "github.com/d--j/go-milter"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
@@ -54,10 +55,10 @@ func dialMilter(b *testing.B, addr string) *milterClient {
 		offer = binary.BigEndian.AppendUint32(offer, v)
 	}
 	// Whoever negotiates no silence has something to say to each.
-	protocol := binary.BigEndian.Uint32([]byte(c.ask(milterFrame('O', string(offer))))[9:])
+	protocol := binary.BigEndian.Uint32([]byte(c.ask(testbed.MilterFrame('O', string(offer))))[9:])
 	for cmd, rest := range map[gomilter.OptProtocol]string{
-		gomilter.OptNoConnReply: milterFrame('C', "client.example\x004\x1f\x90192.0.2.7\x00"),
-		gomilter.OptNoMailReply: milterFrame('M', "<s@src.example>\x00"),
+		gomilter.OptNoConnReply: testbed.MilterFrame('C', "client.example\x004\x1f\x90192.0.2.7\x00"),
+		gomilter.OptNoMailReply: testbed.MilterFrame('M', "<s@src.example>\x00"),
 	} {
 		if protocol&uint32(cmd) == 0 {
 			c.ask(rest)
@@ -85,7 +86,7 @@ func (c *milterClient) ask(frames string) string {
 
 // rcpt asks about a recipient, as smtpd(8) does.
 func (c *milterClient) rcpt(to, want string) {
-	got := c.ask(milterFrame('D', "Ri\x004ZxQ2b1Yz\x00{rcpt_mailer}\x00relay\x00{rcpt_addr}\x00"+to+"\x00") + milterFrame('R', "<"+to+">\x00"))
+	got := c.ask(testbed.MilterFrame('D', "Ri\x004ZxQ2b1Yz\x00{rcpt_mailer}\x00relay\x00{rcpt_addr}\x00"+to+"\x00") + testbed.MilterFrame('R', "<"+to+">\x00"))
 	if got != want {
 		c.b.Errorf("%s: %q, want %q", to, got, want)
 	}
@@ -96,34 +97,34 @@ func (c *milterClient) rcpt(to, want string) {
 // continues. The recipients are remembered.
 func BenchmarkMilter(b *testing.B) {
 	const clients, rounds, recipients, lookups = 4, 101, 500, 1000
-	h, err := newOddHost(func(to string) error {
-		if isNonsense(to) {
-			return errNobody
+	h, err := testbed.NewHost(func(to string) error {
+		if testbed.IsNonsense(to) {
+			return testbed.ErrNobody
 		}
 		return nil
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(h.stop)
-	none, err := newOddHost(func(string) error { return errNobody })
+	b.Cleanup(h.Stop)
+	none, err := testbed.NewHost(func(string) error { return testbed.ErrNobody })
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(none.stop)
+	b.Cleanup(none.Stop)
 	text := "[listen]\npolicy = []\nmilter = ['inet:127.0.0.1:0']\nsocketmap = []\ncontrol = []\n[cache]\nfile = ''\n"
-	for name, host := range map[string]*oddHost{"known": h, "unknown": none} {
-		text += fmt.Sprintf("[[domain]]\nname = '%[1]s.example'\nhosts = ['%[1]s']\n[host.%[1]s]\nprobe = %[2]q\n", name, host.address)
+	for name, host := range map[string]*testbed.Host{"known": h, "unknown": none} {
+		text += fmt.Sprintf("[[domain]]\nname = '%[1]s.example'\nhosts = ['%[1]s']\n[host.%[1]s]\nprobe = %[2]q\n", name, host.Address)
 	}
 	cfg, err := config.Parse("bench.toml", text)
 	if err != nil {
 		b.Fatal(err)
 	}
 	d := newDaemon(newMaillog(io.Discard))
-	if err := d.adopt(cfg); err != nil {
+	if err := d.Adopt(cfg); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = d.shutdown(b.Context()) })
+	b.Cleanup(func() { _ = d.Shutdown(b.Context()) })
 	bare := startAgreeable(b)
 	for _, run := range []struct{ domain, want string }{{"known.example", "c"}, {"unknown.example", "y550 5.1.1 User unknown\x00"}} {
 		b.Run(run.domain[:len(run.domain)-len(".example")], func(b *testing.B) {

@@ -57,7 +57,7 @@ probe = "127.0.0.1:1"
 	for b.Loop() {
 		start := time.Now()
 		d := newDaemon(newMaillog(io.Discard))
-		if err := d.adopt(cfg); err != nil {
+		if err := d.Adopt(cfg); err != nil {
 			b.Fatal(err)
 		}
 		answering += time.Since(start)

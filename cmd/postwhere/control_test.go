@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
@@ -34,7 +35,7 @@ func serveControl(t *testing.T, f searcherFunc) *controlClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newControlServer(searching{search: f}, slog.New(slog.NewTextHandler(testWriter{t}, nil)))
+	s := newControlServer(searching{search: f}, slog.New(slog.NewTextHandler(testbed.Log(t), nil)))
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
 	return clientOf(t, path)

@@ -117,9 +117,9 @@ func (d *daemon) provisioningToken() string {
 	return d.world.cfg.Provisioning.Token()
 }
 
-// adopt makes cfg what the daemon runs by: first everything that can fail, then
+// Adopt makes cfg what the daemon runs by: first everything that can fail, then
 // the change. On an error everything is as it was.
-func (d *daemon) adopt(cfg *config.Config) (err error) {
+func (d *daemon) Adopt(cfg *config.Config) (err error) {
 	before := past{doubts: &d.doubts, drained: &d.drained}
 	if d.world == nil {
 		if d.memory, err = cache.New(cfg.MemoryOptions()); err != nil {
@@ -178,9 +178,9 @@ func (d *daemon) tellWhatWaits(old, now *config.Config) {
 	}
 }
 
-// shutdown drains: no new connections, the requests under way are answered, the
+// Shutdown drains: no new connections, the requests under way are answered, the
 // hosts are taken leave of. It returns when all is done, or soon after ctx ends.
-func (d *daemon) shutdown(ctx context.Context) error {
+func (d *daemon) Shutdown(ctx context.Context) error {
 	defer context.AfterFunc(ctx, d.cutOff)()
 	var mu sync.Mutex
 	var failed []error

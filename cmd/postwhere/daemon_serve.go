@@ -40,7 +40,7 @@ func serve(ctx context.Context, file, version string, log io.Writer) error {
 	if d.inherited, err = inherit(activation.Files(true)); err != nil {
 		d.log.Warn("systemd has handed over what cannot be listened on", "why", err.Error())
 	}
-	if err := d.adopt(cfg); err != nil {
+	if err := d.Adopt(cfg); err != nil {
 		return startError{err}
 	}
 	d.log.Info("started", "version", version, "configuration", file, "domains", len(cfg.Domain))
@@ -65,7 +65,7 @@ func serve(ctx context.Context, file, version string, log io.Writer) error {
 func (d *daemon) reload(file string) (status string) {
 	cfg, err := config.Load(file)
 	if err == nil {
-		err = d.adopt(cfg)
+		err = d.Adopt(cfg)
 	}
 	if err != nil {
 		d.log.Error("reload failed, everything stays as it was", "why", err.Error())
@@ -80,7 +80,7 @@ func (d *daemon) end() error {
 	d.log.Info("draining")
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	if err := d.shutdown(ctx); err != nil {
+	if err := d.Shutdown(ctx); err != nil {
 		d.log.Warn("not all requests could be answered", "why", err.Error())
 		return err
 	}

@@ -107,7 +107,7 @@ hosts = ["mail1", "mail2", "mail3"]
 		return err
 	}
 	t.daemon = newDaemon(newMaillog(io.Discard), t.overhear)
-	return t.daemon.adopt(cfg)
+	return t.daemon.Adopt(cfg)
 }
 
 // overhear keeps what the policy face found, to show it.
@@ -123,7 +123,7 @@ func (t *tour) close() {
 	if t.daemon != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = t.daemon.shutdown(ctx)
+		_ = t.daemon.Shutdown(ctx)
 	}
 	for _, h := range t.hosts {
 		h.Stop()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/testbed"
 )
 
 func TestSocketOfADeadProcessIsRemoved(t *testing.T) {
@@ -103,7 +104,7 @@ func TestListenSaysWhyItCannot(t *testing.T) {
 // All that was opened is closed again when one cannot be.
 func TestListenersAreOpenedAllOrNone(t *testing.T) {
 	dir := t.TempDir()
-	cfg := parse(t, `
+	cfg := testbed.Parse(t, `
 [listen]
 policy    = ["unix:`+dir+`/policy"]
 milter    = []
@@ -113,8 +114,8 @@ control   = ["unix:`+dir+`/none/control"]
 name  = "example.com"
 hosts = ["mail1"]
 `)
-	d := newDaemon(newMaillog(testWriter{t}))
-	if err := d.adopt(cfg); err == nil || !strings.HasPrefix(err.Error(), "listen.control unix:"+dir+"/none/control: there is no directory") {
+	d := newDaemon(newMaillog(testbed.Log(t)))
+	if err := d.Adopt(cfg); err == nil || !strings.HasPrefix(err.Error(), "listen.control unix:"+dir+"/none/control: there is no directory") {
 		t.Errorf("got %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {

@@ -6,13 +6,14 @@ import (
 	"sync"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
 // Whatever reloads meanwhile: who asks when a host is drained is not refused.
 func TestDrainedHostRefusesNobodyWhileTheDaemonReloads(t *testing.T) {
-	mail1, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having("bert@example.com"))
-	text := siteText(mail1, mail2)
+	mail1, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com")), testbed.StartHost(t, testbed.Having("bert@example.com"))
+	text := testbed.SiteText(mail1, mail2)
 	d, _ := startDaemon(t, text)
 	refused := 0
 	for i := range 10 {
@@ -49,8 +50,8 @@ func TestDrainedHostRefusesNobodyWhileTheDaemonReloads(t *testing.T) {
 }
 
 func TestDrainKnowsItsHosts(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	d, _ := startDaemon(t, siteText(mail1))
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	d, _ := startDaemon(t, testbed.SiteText(mail1))
 	_, err := d.drain([]string{"mail1", "MAIL1"}, true)
 	var none noHostError
 	if !errors.As(err, &none) || err.Error() != "there is no host MAIL1: the hosts are mail1" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -52,14 +53,14 @@ func TestPolicyAndMilterJudgeAlike(t *testing.T) {
 	realhost.Need(t, "postfix")
 	var hosts []string
 	for i := range 2 {
-		h := startOddHost(t, func(to string) error {
+		h := testbed.StartHost(t, func(to string) error {
 			a, err := policy.ParseAddress(to)
 			if err == nil && slices.Index(oddMailboxes, a.Local())%2 == i {
 				return nil
 			}
-			return errNobody
+			return testbed.ErrNobody
 		})
-		hosts = append(hosts, h.address)
+		hosts = append(hosts, h.Address)
 	}
 	text := fmt.Sprintf(`
 [listen]
@@ -92,18 +93,18 @@ probe = %q
 	if len(words) < 300 {
 		t.Errorf("only %d recipients", len(words))
 	}
-	clients := []*client{dialSMTP(t, front.Addrs()[0]), dialSMTP(t, front.Addrs()[1])}
+	clients := []*testbed.Client{testbed.DialSMTP(t, front.Addrs()[0]), testbed.DialSMTP(t, front.Addrs()[1])}
 	for _, c := range clients {
-		c.cmd(t, "MAIL FROM:<s@src.example> SMTPUTF8", "250")
+		c.Cmd(t, "MAIL FROM:<s@src.example> SMTPUTF8", "250")
 	}
 	verdicts := make(map[string]int)
 	for _, word := range words {
-		before, beforeToo := len(policyEvents.all()), len(milterEvents.all())
-		said, saidToo := clients[0].say(t, "RCPT TO:"+word), clients[1].say(t, "RCPT TO:"+word)
+		before, beforeToo := len(policyEvents.All()), len(milterEvents.All())
+		said, saidToo := clients[0].Say(t, "RCPT TO:"+word), clients[1].Say(t, "RCPT TO:"+word)
 		if codes(said) != codes(saidToo) {
 			t.Errorf("%s: by policy %q, by milter %q", word, said, saidToo)
 		}
-		found, foundToo := judged(policyEvents.all()[before:]), judged(milterEvents.all()[beforeToo:])
+		found, foundToo := judged(policyEvents.All()[before:]), judged(milterEvents.All()[beforeToo:])
 		if !slices.Equal(found, foundToo) {
 			t.Errorf("%s: by policy %q, by milter %q", word, found, foundToo)
 		}
@@ -120,13 +121,13 @@ probe = %q
 
 // judged returns verdicts and the addresses that they are about. What is not ours
 // Postfix may not even ask about.
-func judged(events []event) []string {
+func judged(events []testbed.Event) []string {
 	var all []string
 	for _, e := range events {
-		if e.finding.Verdict == policy.Pass {
+		if e.Finding.Verdict == policy.Pass {
 			continue
 		}
-		all = append(all, fmt.Sprintf("%s of %s", e.finding.Verdict, e.finding.Address))
+		all = append(all, fmt.Sprintf("%s of %s", e.Finding.Verdict, e.Finding.Address))
 	}
 	return all
 }

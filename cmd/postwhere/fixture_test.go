@@ -3,14 +3,16 @@ package main
 import (
 	"io"
 	"testing"
+
+	"postwhere/cmd/postwhere/testbed"
 )
 
 // startDaemon runs a daemon by a configuration until the test ends, and records
 // what it decides.
-func startDaemon(t *testing.T, text string) (*daemon, *recorder) {
+func startDaemon(t *testing.T, text string) (*daemon, *testbed.Recorder) {
 	t.Helper()
-	r := &recorder{}
-	d := newDaemon(newMaillog(io.MultiWriter(testWriter{t}, r)), r.observe)
-	runs(t, d, parse(t, text))
+	r := &testbed.Recorder{}
+	d := newDaemon(newMaillog(io.MultiWriter(testbed.Log(t), r)), r.Observe)
+	testbed.Run(t, d, testbed.Parse(t, text))
 	return d, r
 }

@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"cmd/postwhere/config":     {"policy", "probe", "cache", "cache/shared"},
 	"cmd/postwhere/demo":       {},
 	"cmd/postwhere/postfix":    {},
+	"cmd/postwhere/testbed":    {"policy", "cmd/postwhere/config", "packaging/realhost"},
 	"packaging/realhost":       {},
 	"packaging/machine":        {"packaging/realhost"},
 	"cmd/postwhere":            nil, // all of it

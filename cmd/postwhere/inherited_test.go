@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/testbed"
 )
 
 func TestInheritedSocketIsFoundByNameAndAddress(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	policy, at := handedOver(t, "policy", "tcp", "127.0.0.1:0")
-	milter, _ := handedOver(t, "milter", "unix", path)
+	policy, at := testbed.HandOver(t, "policy", "tcp", "127.0.0.1:0")
+	milter, _ := testbed.HandOver(t, "milter", "unix", path)
 	in, err := inherit([]*os.File{policy, milter})
 	if err != nil {
 		t.Fatal(err)
@@ -59,31 +60,31 @@ func TestWhatIsNoListenerIsNotInherited(t *testing.T) {
 	}
 	defer w.Close()
 	defer r.Close()
-	in, err := inherit([]*os.File{renamed(t, r, "policy")})
+	in, err := inherit([]*os.File{testbed.Rename(t, r, "policy")})
 	if err == nil || err.Error() != "policy: not a stream socket that listens" || len(in.sockets) > 0 {
 		t.Errorf("got %d, %v", len(in.sockets), err)
 	}
 }
 
 // adoptsInherited is a daemon that has been handed over sockets, and runs by text.
-func adoptsInherited(t *testing.T, text string, files ...*os.File) (*daemon, *recorder) {
+func adoptsInherited(t *testing.T, text string, files ...*os.File) (*daemon, *testbed.Recorder) {
 	t.Helper()
-	r := &recorder{}
+	r := &testbed.Recorder{}
 	d := newDaemon(newMaillog(r))
 	in, err := inherit(files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.inherited = in
-	t.Cleanup(func() { _ = d.shutdown(t.Context()) })
+	t.Cleanup(func() { _ = d.Shutdown(t.Context()) })
 	reloads(t, d, text)
 	return d, r
 }
 
 func TestReloadLetsGoOfAnInheritedSocketAndTakesItBack(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	file, at := handedOver(t, "policy", "tcp", "127.0.0.1:0")
-	with, without := listenText(mail1, `policy = ["inet:`+at+`"]`), listenText(mail1, `policy = ["inet:127.0.0.1:0"]`)
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	file, at := testbed.HandOver(t, "policy", "tcp", "127.0.0.1:0")
+	with, without := testbed.ListenText(mail1, `policy = ["inet:`+at+`"]`), testbed.ListenText(mail1, `policy = ["inet:127.0.0.1:0"]`)
 	d, r := adoptsInherited(t, with, file)
 	for range 2 {
 		if got := <-askPolicy(t, d); got != "action=DUNNO" {
@@ -98,32 +99,32 @@ func TestReloadLetsGoOfAnInheritedSocketAndTakesItBack(t *testing.T) {
 			t.Errorf("listening on %s", d.addressOf("policy"))
 		}
 	}
-	if n := r.count(`systemd listens here and [listen] does not, so nobody answers: let policy name it, or disable the socket unit" name=policy on=` + at); n != 2 {
+	if n := r.Count(`systemd listens here and [listen] does not, so nobody answers: let policy name it, or disable the socket unit" name=policy on=` + at); n != 2 {
 		t.Errorf("warned %d times", n)
 	}
 }
 
 func TestSocketOfAnUnknownNameIsTold(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	file, _ := handedOver(t, "postwhere.socket", "tcp", "127.0.0.1:0")
-	_, r := adoptsInherited(t, listenText(mail1, `policy = ["inet:127.0.0.1:0"]`), file)
-	if !r.logged("FileDescriptorName= is one of policy, milter, socketmap, control, provisioning, tcp_table") {
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	file, _ := testbed.HandOver(t, "postwhere.socket", "tcp", "127.0.0.1:0")
+	_, r := adoptsInherited(t, testbed.ListenText(mail1, `policy = ["inet:127.0.0.1:0"]`), file)
+	if !r.Logged("FileDescriptorName= is one of policy, milter, socketmap, control, provisioning, tcp_table") {
 		t.Error("not told")
 	}
 }
 
 // The address is taken, and by whom is clear.
 func TestSocketOfAnotherNameIsNoListener(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	file, at := handedOver(t, "milter", "tcp", "127.0.0.1:0")
-	d := newDaemon(newMaillog(testWriter{t}))
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	file, at := testbed.HandOver(t, "milter", "tcp", "127.0.0.1:0")
+	d := newDaemon(newMaillog(testbed.Log(t)))
 	in, err := inherit([]*os.File{file})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.inherited = in
 	defer in.close()
-	err = d.adopt(parse(t, listenText(mail1, `policy = ["inet:`+at+`"]`)))
+	err = d.Adopt(testbed.Parse(t, testbed.ListenText(mail1, `policy = ["inet:`+at+`"]`)))
 	if err == nil || !strings.HasSuffix(err.Error(), `systemd listens there for "milter": let its socket unit say FileDescriptorName=policy`) {
 		t.Errorf("got %v", err)
 	}
@@ -131,17 +132,17 @@ func TestSocketOfAnotherNameIsNoListener(t *testing.T) {
 
 // Who would listen on all addresses of the machine is told what is in the way.
 func TestSocketOfOneAddressIsInTheWayOfAllAddresses(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	file, at := handedOver(t, "policy", "tcp", "127.0.0.1:0")
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	file, at := testbed.HandOver(t, "policy", "tcp", "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(at)
-	d := newDaemon(newMaillog(testWriter{t}))
+	d := newDaemon(newMaillog(testbed.Log(t)))
 	in, err := inherit([]*os.File{file})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.inherited = in
 	defer in.close()
-	err = d.adopt(parse(t, listenText(mail1, `policy = ["inet:0.0.0.0:`+port+`"]`)))
+	err = d.Adopt(testbed.Parse(t, testbed.ListenText(mail1, `policy = ["inet:0.0.0.0:`+port+`"]`)))
 	if err == nil || !strings.Contains(err.Error(), "systemd listens at "+at+": let the socket unit have the address that [listen] has, or disable it") {
 		t.Errorf("got %v", err)
 	}

@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
 // What keeps memory from being kept is said, and keeps nothing else.
 func TestDaemonStartsWithoutItsFile(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "foreign"), []byte("something else"), 0o600); err != nil {
 		t.Fatal(err)
@@ -23,28 +24,28 @@ func TestDaemonStartsWithoutItsFile(t *testing.T) {
 		dir:                                    "memory is not kept over a restart",
 		filepath.Join(dir, "foreign"):          "is set aside as",
 	} {
-		d, r := startDaemon(t, siteText(mail1)+"[cache]\nfile = \""+file+"\"\n")
+		d, r := startDaemon(t, testbed.SiteText(mail1)+"[cache]\nfile = \""+file+"\"\n")
 		d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
-		if !r.logged(want) {
+		if !r.Logged(want) {
 			t.Errorf("%s: the log does not say %q", file, want)
 		}
 	}
 }
 
 func TestReloadWithAnotherFileKeepsWhatThereIs(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
 	dir := t.TempDir()
 	with := func(file string) string {
-		return siteText(mail1) + fmt.Sprintf("[cache]\nfile = %q\n", filepath.Join(dir, file))
+		return testbed.SiteText(mail1) + fmt.Sprintf("[cache]\nfile = %q\n", filepath.Join(dir, file))
 	}
 	d, _ := startDaemon(t, with("one"))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	reloads(t, d, with("two"))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 	for _, file := range []string{"one", "two"} {
-		waitKept(t, filepath.Join(dir, file), "anna")
+		testbed.WaitKept(t, filepath.Join(dir, file), "anna")
 	}
-	reloads(t, d, siteText(mail1))
+	reloads(t, d, testbed.SiteText(mail1))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 	if d.keeper != nil {
 		t.Error("it is kept yet")
@@ -55,13 +56,13 @@ func TestReloadWithAnotherFileKeepsWhatThereIs(t *testing.T) {
 // may be on its way.
 func TestDoubtOutlivesARestart(t *testing.T) {
 	var gone atomic.Bool
-	mail1 := startOddHost(t, func(to string) error {
+	mail1 := testbed.StartHost(t, func(to string) error {
 		if to == "anna@example.com" && !gone.Load() {
 			return nil
 		}
-		return errNobody
+		return testbed.ErrNobody
 	})
-	text := siteText(mail1) + fmt.Sprintf("[cache]\nfile = %q\nowner_refresh = \"1ms\"\n", filepath.Join(t.TempDir(), "memory"))
+	text := testbed.SiteText(mail1) + fmt.Sprintf("[cache]\nfile = %q\nowner_refresh = \"1ms\"\n", filepath.Join(t.TempDir(), "memory"))
 	d, _ := startDaemon(t, text)
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	gone.Store(true)

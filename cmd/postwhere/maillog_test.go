@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
@@ -93,26 +94,26 @@ func TestForeignTextCannotForgeADecision(t *testing.T) {
 }
 
 func TestForeignRecipientsAreNotLogged(t *testing.T) {
-	r := &recorder{}
+	r := &testbed.Recorder{}
 	m := newMaillog(r)
 	m.decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, nil, 0)
-	if r.log.Len() > 0 {
-		t.Errorf("logged %q", r.text())
+	if r.Text() != "" {
+		t.Errorf("logged %q", r.Text())
 	}
 	m.decision(policy.Request{Recipient: "x@example.com"}, policy.Finding{Verdict: policy.Pass, LetIn: true}, nil, 0)
-	if !r.logged("verdict=pass rcpt=<x@example.com>") {
-		t.Errorf("who was let in was not logged: %q", r.text())
+	if !r.Logged("verdict=pass rcpt=<x@example.com>") {
+		t.Errorf("who was let in was not logged: %q", r.Text())
 	}
 	m.decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, errors.New("oops"), 0)
-	if !r.logged("verdict=fault rcpt=<x@elsewhere.example>") {
-		t.Errorf("a fault was not logged: %q", r.text())
+	if !r.Logged("verdict=fault rcpt=<x@elsewhere.example>") {
+		t.Errorf("a fault was not logged: %q", r.Text())
 	}
 }
 
 func TestProgramsLogIsOneLineEach(t *testing.T) {
-	r := &recorder{}
+	r := &testbed.Recorder{}
 	newMaillog(r).program().Warn("two\nlines", "why", "three\r\nmore\x1b")
-	if got := r.text(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="two\nlines" why="three\r\nmore\x1b"`) {
+	if got := r.Text(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="two\nlines" why="three\r\nmore\x1b"`) {
 		t.Errorf("logged %q", got)
 	}
 }

@@ -8,15 +8,17 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"postwhere/cmd/postwhere/testbed"
 )
 
 // everyFace is a daemon that serves all faces, by Unix sockets in dir.
-func everyFace(t *testing.T) (dir string, d *daemon, r *recorder) {
+func everyFace(t *testing.T) (dir string, d *daemon, r *testbed.Recorder) {
 	t.Helper()
-	return everyFaceOf(t, startOddHost(t, having("anna@example.com")))
+	return everyFaceOf(t, testbed.StartHost(t, testbed.Having("anna@example.com")))
 }
 
-func everyFaceOf(t *testing.T, mail1 *oddHost) (dir string, d *daemon, r *recorder) {
+func everyFaceOf(t *testing.T, mail1 *testbed.Host) (dir string, d *daemon, r *testbed.Recorder) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "postwhere") // t.TempDir is too long for a socket
 	if err != nil {
@@ -37,18 +39,18 @@ name  = "example.com"
 hosts = ["mail1"]
 [host.mail1]
 probe = %[2]q
-`, dir, mail1.address))
+`, dir, mail1.Address))
 	return dir, d, r
 }
 
 func dialUnix(t *testing.T, path string) net.Conn {
 	t.Helper()
-	return dialPatiently(t, "unix", path)
+	return testbed.Dial(t, "unix", path)
 }
 
 func dialTCP(t *testing.T, address string) net.Conn {
 	t.Helper()
-	return dialPatiently(t, "tcp", address)
+	return testbed.Dial(t, "tcp", address)
 }
 
 // faceTests are for each face a request and its reply, and what is none.
@@ -67,14 +69,14 @@ var faceTests = map[string]struct {
 		},
 	},
 	"socketmap": {
-		netstringOf("transport anna@example.com"), netstringOf("OK smtp:[mail1]:25"),
+		testbed.Netstring("transport anna@example.com"), testbed.Netstring("OK smtp:[mail1]:25"),
 		map[string]string{
-			"GET / HTTP/1.0\r\n\r\n":    `want a netstring's length, got 'G'`,
-			"99999999:":                 "netstring longer than 10101 octets",
-			"05:hello,":                 "leading zero",
-			"5:hello;":                  "want a comma after 5 octets, got ';'",
-			netstringOf("transport"):    `want name, blank, key, got \"transport\"`,
-			netstringOf("") + "garbage": `want name, blank, key, got \"\"`,
+			"GET / HTTP/1.0\r\n\r\n":          `want a netstring's length, got 'G'`,
+			"99999999:":                       "netstring longer than 10101 octets",
+			"05:hello,":                       "leading zero",
+			"5:hello;":                        "want a comma after 5 octets, got ';'",
+			testbed.Netstring("transport"):    `want name, blank, key, got \"transport\"`,
+			testbed.Netstring("") + "garbage": `want name, blank, key, got \"\"`,
 		},
 	},
 	"tcp_table": {
@@ -128,14 +130,14 @@ func TestMalformedFrameCostsItsSenderTheConnectionAndNobodyElse(t *testing.T) {
 				if logged == "" && !strings.HasPrefix(string(reply), "HTTP/1.1 4") || logged != "" && len(reply) > 0 {
 					t.Errorf("%.40q was answered by %q", frame, reply)
 				}
-				if !r.logged(logged) {
+				if !r.Logged(logged) {
 					t.Errorf("%.40q: the log does not say %s", frame, logged)
 				}
 				works()
 			}
 		})
 	}
-	if !r.logged("level=WARN msg=\"connection closed\" face=policy peer=" + dir + "/policy") {
+	if !r.Logged("level=WARN msg=\"connection closed\" face=policy peer=" + dir + "/policy") {
 		t.Error("the log does not say at which listener")
 	}
 }

@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"postwhere/cache"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
 // A dump is as long as memory, and takes none of it.
 func TestDumpSwellsNothing(t *testing.T) {
 	const n = 200_000
-	mail1 := startOddHost(t, having())
-	socket := shortDir(t) + "/control"
-	d, _ := startDaemon(t, strings.Replace(siteText(mail1), "control   = []", "control = [\"unix:"+socket+"\"]", 1))
+	mail1 := testbed.StartHost(t, testbed.Having())
+	socket := testbed.ShortDir(t) + "/control"
+	d, _ := startDaemon(t, strings.Replace(testbed.SiteText(mail1), "control   = []", "control = [\"unix:"+socket+"\"]", 1))
 	for i := range n {
 		d.memory.Restore(cache.Entry{
 			Name:  cache.Name{Local: fmt.Sprintf("user%08d", i), Domain: "example.com"},
@@ -57,19 +58,19 @@ func TestDumpSwellsNothing(t *testing.T) {
 // A search was under way when its address was flushed: a no of its time refuses nobody,
 // nor does one over its connection. One over a new connection does.
 func TestAnswerUnderWayWhenFlushedIsNotBelieved(t *testing.T) {
-	g := newGate()
-	mail1 := startOddHost(t, g.before(having()))
-	d, _ := startDaemon(t, siteText(mail1))
+	g := testbed.NewGate()
+	mail1 := testbed.StartHost(t, g.Before(testbed.Having()))
+	d, _ := startDaemon(t, testbed.SiteText(mail1))
 	finished := make(chan policy.Finding)
 	go func() {
 		f, _ := d.Search(context.Background(), policy.Request{Recipient: "anna@example.com"})
 		finished <- f
 	}()
-	<-g.reached
+	<-g.Reached
 	if _, err := d.flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil {
 		t.Fatal(err)
 	}
-	g.pass()
+	g.Pass()
 	if f := <-finished; f.Verdict != policy.Defer {
 		t.Errorf("%v because %q", f.Verdict, f.Why)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -23,7 +24,7 @@ type machine struct {
 	name   string
 	ip     string
 	daemon *daemon
-	events *recorder
+	events *testbed.Recorder
 }
 
 // mesh of three machines, of which each has a loopback address of its own, from
@@ -43,7 +44,7 @@ func newMesh(t *testing.T, more string) testMesh {
 		at.attach(t, configs[i], byMesh)
 	}
 	for _, at := range m {
-		at.inside(t, at.ip).cmd(t, "QUIT", "221")
+		at.inside(t, at.ip).Cmd(t, "QUIT", "221")
 	}
 	for i, at := range m {
 		at.daemon, at.events = startDaemon(t, configs[i])
@@ -139,7 +140,7 @@ func (at *machine) attach(t *testing.T, text string, way attachment) {
 
 // inside opens a session at the inner door from an address. It waits for a door
 // that is just being opened.
-func (at *machine) inside(t *testing.T, from string) *client {
+func (at *machine) inside(t *testing.T, from string) *testbed.Client {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	for begun := time.Now(); ; {
@@ -152,11 +153,11 @@ func (at *machine) inside(t *testing.T, from string) *client {
 		}
 		conn := textproto.NewConn(raw)
 		t.Cleanup(func() { _ = conn.Close() })
-		c := &client{conn}
+		c := &testbed.Client{Conn: conn}
 		if _, _, err := conn.ReadResponse(220); err != nil {
 			t.Fatal(err)
 		}
-		c.cmd(t, "EHLO peer.test", "250")
+		c.Cmd(t, "EHLO peer.test", "250")
 		return c
 	}
 }
@@ -186,7 +187,7 @@ func (m testMesh) arrives(t *testing.T, at *machine, subject string, owners map[
 		rcpts = append(rcpts, rcpt)
 	}
 	slices.Sort(rcpts)
-	dialSMTP(t, at.Addr()).send(t, subject, rcpts...)
+	testbed.DialSMTP(t, at.Addr()).Send(t, subject, rcpts...)
 	for rcpt, owner := range owners {
 		want := 2
 		if owner == at {

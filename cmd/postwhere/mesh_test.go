@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
@@ -21,7 +22,7 @@ func TestMesh(t *testing.T) {
 		m.arrives(t, at, "all at "+at.name, map[string]*machine{
 			"anna@example.com": one, "bert@example.com": two, "carla@example.com": three,
 		})
-		dialSMTP(t, at.Addr()).wants(t, "nobody@example.com", "550 5.1.1")
+		testbed.DialSMTP(t, at.Addr()).Wants(t, "nobody@example.com", "550 5.1.1")
 	}
 	t.Run("inner door", func(t *testing.T) { innerDoorOf(t, one, two) })
 	t.Run("aliases", func(t *testing.T) { aliasesIn(t, m) })
@@ -33,21 +34,21 @@ func TestMesh(t *testing.T) {
 func innerDoorOf(t *testing.T, at, peer *machine) {
 	for _, from := range []string{peer.ip, at.ip} {
 		c := at.inside(t, from)
-		c.cmd(t, "VRFY anna@example.com", "252 2.0.0")
-		c.cmd(t, "VRFY bert@example.com", "550 5.1.1")
-		c.cmd(t, "VRFY someone@elsewhere.example", "554 5.7.1")
-		c.mail(t)
-		c.rcpt(t, "nobody@example.com", "550 5.1.1")
-		c.rcpt(t, "bert@example.com", "550 5.1.1")
-		c.rcpt(t, "someone@elsewhere.example", "554 5.7.1")
-		c.rcpt(t, "anna@example.com", "250")
+		c.Cmd(t, "VRFY anna@example.com", "252 2.0.0")
+		c.Cmd(t, "VRFY bert@example.com", "550 5.1.1")
+		c.Cmd(t, "VRFY someone@elsewhere.example", "554 5.7.1")
+		c.Mail(t)
+		c.Rcpt(t, "nobody@example.com", "550 5.1.1")
+		c.Rcpt(t, "bert@example.com", "550 5.1.1")
+		c.Rcpt(t, "someone@elsewhere.example", "554 5.7.1")
+		c.Rcpt(t, "anna@example.com", "250")
 	}
 	c := at.inside(t, "127.0.0.1") // of mynetworks or not, but no peer
-	c.cmd(t, "VRFY anna@example.com", "450 4.3.2")
-	c.cmd(t, "VRFY nobody@example.com", "450 4.3.2")
-	c.mail(t)
-	c.rcpt(t, "anna@example.com", "450 4.3.2")
-	c.rcpt(t, "someone@elsewhere.example", "4")
+	c.Cmd(t, "VRFY anna@example.com", "450 4.3.2")
+	c.Cmd(t, "VRFY nobody@example.com", "450 4.3.2")
+	c.Mail(t)
+	c.Rcpt(t, "anna@example.com", "450 4.3.2")
+	c.Rcpt(t, "someone@elsewhere.example", "4")
 }
 
 // An alias is known where it is in virtual_alias_maps, to all of the mesh, and
@@ -60,11 +61,11 @@ func aliasesIn(t *testing.T, m testMesh) {
 	for _, at := range m {
 		subject := "for info at " + at.name
 		at.wantsSoon(t, "info@example.com", "250")
-		dialSMTP(t, at.Addr()).send(t, subject, "info@example.com")
+		testbed.DialSMTP(t, at.Addr()).Send(t, subject, "info@example.com")
 		one.WaitMessage(t, "anna@example.com", subject)
 		two.WaitMessage(t, "bert@example.com", subject)
 	}
-	dialSMTP(t, three.Addr()).wants(t, "information@example.com", "550 5.1.1")
+	testbed.DialSMTP(t, three.Addr()).Wants(t, "information@example.com", "550 5.1.1")
 }
 
 // oneDown stops the third machine and has it back.
@@ -72,10 +73,10 @@ func oneDown(t *testing.T, m testMesh) {
 	one, two, three := m[0], m[1], m[2]
 	three.Stop(t)
 	for _, at := range m[:2] {
-		dialSMTP(t, at.Addr()).wants(t, "nobody2@example.com", "450 4.4.1")
-		dialSMTP(t, at.Addr()).wants(t, "dora@example.com", "450 4.4.1") // not known yet
+		testbed.DialSMTP(t, at.Addr()).Wants(t, "nobody2@example.com", "450 4.4.1")
+		testbed.DialSMTP(t, at.Addr()).Wants(t, "dora@example.com", "450 4.4.1") // not known yet
 		m.arrives(t, at, "while three is down, at "+at.name, map[string]*machine{"anna@example.com": one, "bert@example.com": two})
-		dialSMTP(t, at.Addr()).send(t, "known and waiting at "+at.name, "carla@example.com")
+		testbed.DialSMTP(t, at.Addr()).Send(t, "known and waiting at "+at.name, "carla@example.com")
 		at.WaitLog(t, `to=<carla@example.com>.*status=deferred`)
 	}
 	three.Start(t)
@@ -136,7 +137,7 @@ func TestMeshWithMemoriesOfOldTimes(t *testing.T) {
 	one.remembers(t, "anna@example.com", two)
 
 	// Three sends it to one, which has it no more: it waits.
-	dialSMTP(t, three.Addr()).send(t, "waiting", "anna@example.com")
+	testbed.DialSMTP(t, three.Addr()).Send(t, "waiting", "anna@example.com")
 	three.WaitLog(t, `to=<anna@example.com>.*status=deferred.* said: 450 4\.1\.1 `)
 	m.arrives(t, one, "at one, which knows", map[string]*machine{"anna@example.com": two})
 
@@ -178,7 +179,7 @@ func frontDoors(t *testing.T, way attachment) {
 		at.attach(t, m.configurationOf(i, all)+soon, way)
 	}
 	for i, at := range m {
-		dialSMTP(t, at.Addr()).cmd(t, "QUIT", "221")
+		testbed.DialSMTP(t, at.Addr()).Cmd(t, "QUIT", "221")
 		at.daemon, at.events = startDaemon(t, m.configurationOf(i, all)+soon)
 	}
 	const recipients = 5
@@ -186,9 +187,9 @@ func frontDoors(t *testing.T, way attachment) {
 		at.wantsSoon(t, "anna@example.com", "4")
 		begun := time.Now()
 		for i := range recipients {
-			dialSMTP(t, at.Addr()).wants(t, fmt.Sprintf("nobody%d@example.com", i), "4")
+			testbed.DialSMTP(t, at.Addr()).Wants(t, fmt.Sprintf("nobody%d@example.com", i), "4")
 		}
-		dialSMTP(t, at.Addr()).wants(t, "anna@example.com", "4")
+		testbed.DialSMTP(t, at.Addr()).Wants(t, "anna@example.com", "4")
 		if took := time.Since(begun); took > 20*time.Second {
 			t.Errorf("%d look-ups at %s took %v", recipients, at.name, took)
 		}
@@ -199,16 +200,16 @@ func frontDoors(t *testing.T, way attachment) {
 	for _, at := range m {
 		// Policy sees all probes, Postfix logs those that it says no to.
 		probes := strings.Count(at.Log(), "helo=<postwhere-")
-		for _, e := range at.events.all() {
+		for _, e := range at.events.All() {
 			switch {
-			case !strings.HasSuffix(e.request.Recipient, "@example.com"): // a sender
-			case strings.HasPrefix(e.request.Helo, "postwhere-"):
+			case !strings.HasSuffix(e.Request.Recipient, "@example.com"): // a sender
+			case strings.HasPrefix(e.Request.Helo, "postwhere-"):
 				probes++
-				if e.finding.Verdict != policy.Pass {
-					t.Errorf("%s answers a probe by %s", at.name, e.finding.Verdict)
+				if e.Finding.Verdict != policy.Pass {
+					t.Errorf("%s answers a probe by %s", at.name, e.Finding.Verdict)
 				}
-			case e.finding.Verdict != policy.Defer:
-				t.Errorf("%s: %s for %s", at.name, e.finding.Verdict, e.request.Recipient)
+			case e.Finding.Verdict != policy.Defer:
+				t.Errorf("%s: %s for %s", at.name, e.Finding.Verdict, e.Request.Recipient)
 			}
 		}
 		t.Logf("%s was asked %d times", at.name, probes)

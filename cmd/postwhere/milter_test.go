@@ -14,6 +14,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/milter"
 	"postwhere/policy"
 	"postwhere/policy/server"
@@ -30,16 +31,16 @@ func TestPostfixMilterBesideTheMap(t *testing.T) {
 
 // oneHost is a daemon whose only host has everybody whose name begins with yes, and
 // cannot tell where it begins with later.
-func oneHost(t *testing.T, more string) (*daemon, *recorder) {
+func oneHost(t *testing.T, more string) (*daemon, *testbed.Recorder) {
 	t.Helper()
-	host := startOddHost(t, func(to string) error {
+	host := testbed.StartHost(t, func(to string) error {
 		switch {
 		case strings.HasPrefix(to, "yes"):
 			return nil
 		case strings.HasPrefix(to, "later"):
 			return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "not now"}
 		}
-		return errNobody
+		return testbed.ErrNobody
 	})
 	return startDaemon(t, fmt.Sprintf(`
 [listen]
@@ -52,16 +53,16 @@ name  = "example.com"
 hosts = ["mail1"]
 [host.mail1]
 probe = %q
-`, host.address)+more)
+`, host.Address)+more)
 }
 
 // A message to fifty recipients of mixed fate: each has his own.
 func TestPostfixMilterJudgesFiftyRecipientsByThemselves(t *testing.T) {
 	t.Parallel()
 	d, _ := oneHost(t, "")
-	front := swallow(t, "smtpd_milters=inet:"+d.addressOf("milter"))
-	c := dialSMTP(t, front.Addr())
-	c.mail(t)
+	front := testbed.Swallow(t, "smtpd_milters=inet:"+d.addressOf("milter"))
+	c := testbed.DialSMTP(t, front.Addr())
+	c.Mail(t)
 	var accepted []string
 	for i := range 50 {
 		kind := []string{"yes", "no", "later", "foreign", "yes"}[i%5]
@@ -69,12 +70,12 @@ func TestPostfixMilterJudgesFiftyRecipientsByThemselves(t *testing.T) {
 		if kind == "foreign" {
 			rcpt = fmt.Sprintf("x%d@elsewhere.example", i)
 		}
-		c.rcpt(t, rcpt, map[string]string{"yes": "250", "no": "550 5.1.1 User unknown", "later": "450 4.4.1 Mailbox", "foreign": "250"}[kind])
+		c.Rcpt(t, rcpt, map[string]string{"yes": "250", "no": "550 5.1.1 User unknown", "later": "450 4.4.1 Mailbox", "foreign": "250"}[kind])
 		if kind == "yes" || kind == "foreign" {
 			accepted = append(accepted, rcpt)
 		}
 	}
-	c.data(t, "mixed fate")
+	c.Data(t, "mixed fate")
 	for _, rcpt := range accepted {
 		front.WaitLog(t, `to=<`+rcpt+`>.*status=sent`)
 	}
@@ -131,19 +132,19 @@ func TestPostfixTwoMiltersInARow(t *testing.T) {
 	d, _ := oneHost(t, "")
 	var before, after neighbour
 	ours := "inet:" + d.addressOf("milter")
-	front := swallow(t,
+	front := testbed.Swallow(t,
 		"smtpd_milters="+ours+" inet:"+startNeighbour(t, &after),
 		"smtpd_milters=inet:"+startNeighbour(t, &before)+" "+ours)
 	for _, addr := range front.Addrs() {
-		c := dialSMTP(t, addr)
+		c := testbed.DialSMTP(t, addr)
 		for range 2 {
-			c.mail(t)
-			c.rcpt(t, "yes1@example.com", "250")
-			c.rcpt(t, "nobody@example.com", "550 5.1.1")
-			c.rcpt(t, "yes2@example.com", "250")
-			c.data(t, "seen by two")
+			c.Mail(t)
+			c.Rcpt(t, "yes1@example.com", "250")
+			c.Rcpt(t, "nobody@example.com", "550 5.1.1")
+			c.Rcpt(t, "yes2@example.com", "250")
+			c.Data(t, "seen by two")
 		}
-		c.cmd(t, "QUIT", "221")
+		c.Cmd(t, "QUIT", "221")
 	}
 	if got, want := after.shown(), []string{"yes1@example.com", "yes2@example.com", "yes1@example.com", "yes2@example.com"}; !slices.Equal(got, want) {
 		t.Errorf("the one behind us was shown %q, want %q", got, want)
@@ -159,16 +160,16 @@ func TestPostfixMilterOlderProtocols(t *testing.T) {
 	t.Parallel()
 	d, _ := oneHost(t, "")
 	at := d.addressOf("milter")
-	front := swallow(t, "smtpd_milters={inet:"+at+", protocol=2}", "smtpd_milters={inet:"+at+", protocol=3}", "smtpd_milters={inet:"+at+", protocol=4}")
+	front := testbed.Swallow(t, "smtpd_milters={inet:"+at+", protocol=2}", "smtpd_milters={inet:"+at+", protocol=3}", "smtpd_milters={inet:"+at+", protocol=4}")
 	for i, addr := range front.Addrs() {
-		c := dialSMTP(t, addr)
+		c := testbed.DialSMTP(t, addr)
 		for range 2 {
-			c.mail(t)
-			c.rcpt(t, "yes@example.com", "250")
-			c.rcpt(t, "nobody@example.com", "550 5.1.1")
-			c.rcpt(t, `"No Body"@example.com`, "550 5.1.1")
-			c.rcpt(t, fmt.Sprintf("later%d@example.com", i), "450 4.4.1")
-			c.data(t, "an older protocol")
+			c.Mail(t)
+			c.Rcpt(t, "yes@example.com", "250")
+			c.Rcpt(t, "nobody@example.com", "550 5.1.1")
+			c.Rcpt(t, `"No Body"@example.com`, "550 5.1.1")
+			c.Rcpt(t, fmt.Sprintf("later%d@example.com", i), "450 4.4.1")
+			c.Data(t, "an older protocol")
 		}
 	}
 }
@@ -189,9 +190,9 @@ func TestPostfixMailFromInsideIsNeverRefused(t *testing.T) {
 	if log := s.front.Log(); strings.Contains(log, "milter configuration error") || strings.Contains(log, "milter-reject") {
 		t.Errorf("it was refused:\n%s", log)
 	}
-	for _, e := range s.events.all() {
-		if e.request.Face == "milter" {
-			t.Errorf("it was judged: %+v", e.request)
+	for _, e := range s.events.All() {
+		if e.Request.Face == "milter" {
+			t.Errorf("it was judged: %+v", e.Request)
 		}
 	}
 }
@@ -200,28 +201,28 @@ func TestPostfixMailFromInsideIsNeverRefused(t *testing.T) {
 func TestPostfixMilterLetsProbesThrough(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, byMilter)
-	c := dialSMTP(t, s.front.Addr())
-	c.mail(t)
-	c.rcpt(t, "nobody@example.com", "550 5.1.1")
-	c.cmd(t, "EHLO "+policy.ProbeHelo("0123abcd", "front2.example"), "250")
-	c.mail(t)
-	c.rcpt(t, "nobody@example.com", "250")
-	c.cmd(t, "EHLO client.test", "250")
-	c.mail(t)
-	c.rcpt(t, "nobody@example.com", "550 5.1.1")
+	c := testbed.DialSMTP(t, s.front.Addr())
+	c.Mail(t)
+	c.Rcpt(t, "nobody@example.com", "550 5.1.1")
+	c.Cmd(t, "EHLO "+policy.ProbeHelo("0123abcd", "front2.example"), "250")
+	c.Mail(t)
+	c.Rcpt(t, "nobody@example.com", "250")
+	c.Cmd(t, "EHLO client.test", "250")
+	c.Mail(t)
+	c.Rcpt(t, "nobody@example.com", "550 5.1.1")
 }
 
 func TestPostfixTraceHeader(t *testing.T) {
 	t.Parallel()
 	s := newSiteWith(t, byMilter, "[milter]\ntrace_header = \"X-Postwhere\"\n")
-	c := dialSMTP(t, s.front.Addr())
+	c := testbed.DialSMTP(t, s.front.Addr())
 	for range 2 { // a message has nothing of the one before
-		c.mail(t)
-		c.rcpt(t, "anna@example.com", "250")
-		c.rcpt(t, "nobody@example.com", "550 5.1.1")
-		c.rcpt(t, "bert@example.com", "250")
-		c.cmd(t, "DATA", "354")
-		c.cmd(t, "X-Postwhere: forged\r\nSubject: traced\r\n\r\nHello.\r\n.", "250")
+		c.Mail(t)
+		c.Rcpt(t, "anna@example.com", "250")
+		c.Rcpt(t, "nobody@example.com", "550 5.1.1")
+		c.Rcpt(t, "bert@example.com", "250")
+		c.Cmd(t, "DATA", "354")
+		c.Cmd(t, "X-Postwhere: forged\r\nSubject: traced\r\n\r\nHello.\r\n.", "250")
 	}
 	for _, rcpt := range []string{"anna@example.com", "bert@example.com"} {
 		message := s.hosts[users[rcpt[:4]]].WaitMessage(t, rcpt, "Subject: traced")
@@ -241,31 +242,31 @@ func TestPostfixBypass(t *testing.T) {
 senders    = ["friends.example", "<>"]
 recipients = ["abuse@"]
 `)
-	front := swallow(t,
+	front := testbed.Swallow(t,
 		"smtpd_recipient_restrictions=check_policy_service inet:"+d.addressOf("policy"),
 		"smtpd_milters=inet:"+d.addressOf("milter"),
 		"smtpd_recipient_restrictions=check_policy_service inet:"+inside.addressOf("policy"),
 		"smtpd_milters=inet:"+inside.addressOf("milter"))
 	for i, addr := range front.Addrs() {
-		c := dialSMTP(t, addr)
+		c := testbed.DialSMTP(t, addr)
 		want := "550 5.1.1"
 		if i >= 2 {
 			want = "250"
 		}
-		c.mail(t)
-		c.rcpt(t, "nobody@example.com", want)
-		c.rcpt(t, "Abuse@example.com", "250")
+		c.Mail(t)
+		c.Rcpt(t, "nobody@example.com", want)
+		c.Rcpt(t, "Abuse@example.com", "250")
 		for _, sender := range []string{"<anybody@Friends.example>", "<>"} {
-			c.cmd(t, "RSET", "250")
-			c.cmd(t, "MAIL FROM:"+sender, "250")
-			c.rcpt(t, "nobody@example.com", "250")
-			c.rcpt(t, "yes@example.com", "250")
+			c.Cmd(t, "RSET", "250")
+			c.Cmd(t, "MAIL FROM:"+sender, "250")
+			c.Rcpt(t, "nobody@example.com", "250")
+			c.Rcpt(t, "yes@example.com", "250")
 		}
-		c.data(t, "past the search")
+		c.Data(t, "past the search")
 	}
-	for _, e := range events.all() {
-		if past := e.finding.LetIn; past != strings.HasPrefix(e.finding.Why, "bypass: ") || past && e.finding.Source != policy.SourceNone {
-			t.Errorf("%+v: %+v", e.request, e.finding)
+	for _, e := range events.All() {
+		if past := e.Finding.LetIn; past != strings.HasPrefix(e.Finding.Why, "bypass: ") || past && e.Finding.Source != policy.SourceNone {
+			t.Errorf("%+v: %+v", e.Request, e.Finding)
 		}
 	}
 }

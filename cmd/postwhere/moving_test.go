@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -20,7 +21,7 @@ func TestPostfixMailForAMailboxThatMovedIsNotBounced(t *testing.T) {
 		s.hosts[name].Stop(t)
 		s.hosts[name].Start(t)
 	}
-	dialSMTP(t, s.front.Addr()).send(t, "after", "anna@example.com")
+	testbed.DialSMTP(t, s.front.Addr()).Send(t, "after", "anna@example.com")
 	s.front.WaitLog(t, `to=<anna@example.com>.*status=deferred.*450`)
 
 	// A minute and a half later, in which the memory cannot be made to believe here:
@@ -32,7 +33,7 @@ func TestPostfixMailForAMailboxThatMovedIsNotBounced(t *testing.T) {
 	s.daemon.Memory().Own(a, policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now().Add(-2 * time.Minute)})
 	if !realhost.Eventually(func() bool {
 		// The queue manager keeps the last answer of the map for 30 s.
-		dialSMTP(t, s.front.Addr()).send(t, "something else", "bert@example.com")
+		testbed.DialSMTP(t, s.front.Addr()).Send(t, "something else", "bert@example.com")
 		s.front.Run(t, "postqueue", "-f")
 		return len(s.hosts["mail2"].Messages(t, "anna@example.com")) > 0
 	}) {

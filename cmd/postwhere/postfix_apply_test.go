@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"postwhere/cmd/postwhere/testbed"
 )
 
 // configured returns a configuration file for the program: the site's, with the ports
@@ -61,7 +63,7 @@ func TestPostfixIsAttachedOnRequest(t *testing.T) {
 	for _, way := range []string{"--policy", "--milter", "--recipient-map", "--map-only"} {
 		s.postwhere(t, `(?m)^Done, and Postfix was reloaded\.`, "-c", file, "postfix", "--apply", "--yes", way)
 		s.arrives(t, "by "+way, "anna@example.com", "bert@example.com", "carla@example.com")
-		dialSMTP(t, s.front.Addr()).wants(t, "nobody@example.com", "550 5.1.1")
+		testbed.DialSMTP(t, s.front.Addr()).Wants(t, "nobody@example.com", "550 5.1.1")
 		s.postwhere(t, `^There is nothing to change: `, "-c", file, "postfix", "--apply", "--yes", way)
 		s.postwhere(t, `(?m)^ok    postfix: transport_maps asks postwhere$`, "-c", file, "check")
 	}
@@ -72,7 +74,7 @@ func TestPostfixIsAttachedOnRequest(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.front.Dir(), "etc", "postwhere.undo")); !os.IsNotExist(err) {
 		t.Errorf("a record is left: %v", err)
 	}
-	dialSMTP(t, s.front.Addr()).wants(t, "anna@example.com", "5") // no relaying
+	testbed.DialSMTP(t, s.front.Addr()).Wants(t, "anna@example.com", "5") // no relaying
 	for line := range strings.Lines(s.front.Log()) {
 		if strings.Contains(line, "warning:") || strings.Contains(line, "fatal:") {
 			t.Error(line)

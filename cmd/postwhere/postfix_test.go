@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -20,7 +21,7 @@ type site struct {
 	hosts  map[string]*realhost.Host
 	daemon *daemon
 	front  *realhost.Server
-	events *recorder
+	events *testbed.Recorder
 	text   string // of the configuration
 }
 
@@ -91,7 +92,7 @@ hosts = ["mail1", "mail2", "mail3"]
 // attach runs what `postwhere postfix` prints, on the front's configuration.
 func (s *site) attach(t *testing.T, way attachment) {
 	t.Helper()
-	cfg := parse(t, s.text)
+	cfg := testbed.Parse(t, s.text)
 	for face, list := range map[string]*[]config.Listener{"policy": &cfg.Listen.Policy, "milter": &cfg.Listen.Milter, "socketmap": &cfg.Listen.Socketmap} {
 		*list = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf(face)}}
 	}
@@ -106,8 +107,8 @@ func (s *site) attach(t *testing.T, way attachment) {
 // host, and in no mailbox of his on another.
 func (s *site) arrives(t *testing.T, subject string, rcpts ...string) {
 	t.Helper()
-	c := dialSMTP(t, s.front.Addr())
-	c.send(t, subject, rcpts...)
+	c := testbed.DialSMTP(t, s.front.Addr())
+	c.Send(t, subject, rcpts...)
 	s.isThere(t, subject, rcpts...)
 }
 
@@ -129,10 +130,10 @@ func (s *site) isThere(t *testing.T, subject string, rcpts ...string) {
 func (s *site) wantsSoon(t *testing.T, rcpt, want string) {
 	t.Helper()
 	for begun := time.Now(); time.Since(begun) < 30*time.Second; {
-		c := dialSMTP(t, s.front.Addr())
-		c.mail(t)
-		got := c.say(t, "RCPT TO:<"+rcpt+">")
-		c.cmd(t, "QUIT", "221")
+		c := testbed.DialSMTP(t, s.front.Addr())
+		c.Mail(t)
+		got := c.Say(t, "RCPT TO:<"+rcpt+">")
+		c.Cmd(t, "QUIT", "221")
 		if strings.HasPrefix(got, want) {
 			return
 		}
@@ -171,13 +172,13 @@ func tourOfPostfix(t *testing.T, s *site) {
 	s.arrives(t, "to two", "bert@example.com")
 	s.arrives(t, "to three", "carla@example.com")
 	s.arrives(t, "to all", "anna@example.com", "bert@example.com", "carla@example.com")
-	dialSMTP(t, s.front.Addr()).wants(t, "nobody@example.com", "550 5.1.1")
+	testbed.DialSMTP(t, s.front.Addr()).Wants(t, "nobody@example.com", "550 5.1.1")
 
 	s.hosts["mail3"].Stop(t)
-	dialSMTP(t, s.front.Addr()).wants(t, "nobody2@example.com", "4")
-	dialSMTP(t, s.front.Addr()).wants(t, "dora@example.com", "4")
+	testbed.DialSMTP(t, s.front.Addr()).Wants(t, "nobody2@example.com", "4")
+	testbed.DialSMTP(t, s.front.Addr()).Wants(t, "dora@example.com", "4")
 	s.arrives(t, "while three is down", "anna@example.com", "bert@example.com")
-	dialSMTP(t, s.front.Addr()).send(t, "known and waiting", "carla@example.com")
+	testbed.DialSMTP(t, s.front.Addr()).Send(t, "known and waiting", "carla@example.com")
 
 	s.hosts["mail3"].Start(t)
 	s.wantsSoon(t, "nobody2@example.com", "550 5.1.1")
@@ -193,13 +194,13 @@ func TestPostfixJudgesEachRecipientByItself(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, byPolicy)
 	s.hosts["mail3"].Stop(t)
-	c := dialSMTP(t, s.front.Addr())
-	c.mail(t)
-	c.rcpt(t, "anna@example.com", "250")
-	c.rcpt(t, "nobody@example.com", "4")
-	c.rcpt(t, "dora@example.com", "4")
-	c.rcpt(t, "bert@example.com", "250")
-	c.data(t, "the accepted two")
+	c := testbed.DialSMTP(t, s.front.Addr())
+	c.Mail(t)
+	c.Rcpt(t, "anna@example.com", "250")
+	c.Rcpt(t, "nobody@example.com", "4")
+	c.Rcpt(t, "dora@example.com", "4")
+	c.Rcpt(t, "bert@example.com", "250")
+	c.Data(t, "the accepted two")
 	s.isThere(t, "the accepted two", "anna@example.com", "bert@example.com")
 }
 

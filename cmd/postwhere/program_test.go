@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -19,14 +20,14 @@ import (
 type program struct {
 	file string // its configuration
 	cmd  *exec.Cmd
-	log  *recorder
+	log  *testbed.Recorder
 }
 
 // startProgram runs the daemon by a configuration until it is killed, or the test
 // ends. It has a control socket of its own.
 func startProgram(t *testing.T, dir, text string) *program {
 	t.Helper()
-	p := &program{file: filepath.Join(dir, "postwhere.toml"), log: &recorder{}}
+	p := &program{file: filepath.Join(dir, "postwhere.toml"), log: &testbed.Recorder{}}
 	text = "[listen]\npolicy = []\nmilter = []\nsocketmap = []\ncontrol = [\"unix:" + dir + "/control\"]\n" + text
 	if err := os.WriteFile(p.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -58,7 +59,7 @@ func startProgram(t *testing.T, dir, text string) *program {
 	select {
 	case <-up:
 	case <-ended:
-		t.Fatal("the daemon did not start:\n" + p.log.text())
+		t.Fatal("the daemon did not start:\n" + p.log.Text())
 	}
 	return p
 }
@@ -97,13 +98,13 @@ func TestPostfixOwnersAreKnownAfterAKill(t *testing.T) {
 	realhost.Need(t, "postfix")
 	mail1 := realhost.MailHost(t, "example.com", "anna@example.com")
 	mail2 := realhost.MailHost(t, "example.com", "bert@example.com")
-	dir := shortDir(t)
+	dir := testbed.ShortDir(t)
 	text := fmt.Sprintf("[cache]\nfile = \"memory\"\nunsure_expire = \"100ms\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\", \"mail2\"]\n"+
 		"[host.mail1]\nprobe = %q\n[host.mail2]\nprobe = %q\n", mail1.Addr(), mail2.Addr())
 	p := startProgram(t, dir, text)
 	p.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	p.wants(t, "bert@example.com", policy.Deliver, "mail2", policy.SourceSearch)
-	waitKept(t, dir+"/memory", "anna", "bert")
+	testbed.WaitKept(t, dir+"/memory", "anna", "bert")
 	p.kill(t)
 	mail1.Stop(t)
 
@@ -111,7 +112,7 @@ func TestPostfixOwnersAreKnownAfterAKill(t *testing.T) {
 	p.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 	p.wants(t, "bert@example.com", policy.Deliver, "mail2", policy.SourceMemory)
 	p.wants(t, "carla@example.com", policy.Defer, "", policy.SourceSearch)
-	if !p.log.logged("memory is as it was") {
+	if !p.log.Logged("memory is as it was") {
 		t.Error("the log does not say so")
 	}
 	mail1.Start(t)
@@ -121,11 +122,11 @@ func TestPostfixOwnersAreKnownAfterAKill(t *testing.T) {
 }
 
 // countingHost is a host that counts the nonsense that it is asked about.
-func countingHost(t *testing.T, rcpt func(string) error) (*oddHost, *atomic.Int32) {
+func countingHost(t *testing.T, rcpt func(string) error) (*testbed.Host, *atomic.Int32) {
 	t.Helper()
 	nonsense := new(atomic.Int32)
-	return startOddHost(t, func(to string) error {
-		if isNonsense(to) {
+	return testbed.StartHost(t, func(to string) error {
+		if testbed.IsNonsense(to) {
 			nonsense.Add(1)
 		}
 		return rcpt(to)
@@ -134,12 +135,12 @@ func countingHost(t *testing.T, rcpt func(string) error) (*oddHost, *atomic.Int3
 
 func TestHostIsNotCalibratedAgainAfterAKill(t *testing.T) {
 	t.Parallel()
-	mail1, nonsense := countingHost(t, having("anna@example.com"))
-	dir := shortDir(t)
-	text := "[cache]\nfile = \"memory\"\n" + "[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = \"" + mail1.address + "\"\n"
+	mail1, nonsense := countingHost(t, testbed.Having("anna@example.com"))
+	dir := testbed.ShortDir(t)
+	text := "[cache]\nfile = \"memory\"\n" + "[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = \"" + mail1.Address + "\"\n"
 	p := startProgram(t, dir, text)
 	p.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
-	waitKept(t, dir+"/memory", "anna", "Greeting")
+	testbed.WaitKept(t, dir+"/memory", "anna", "Greeting")
 	p.kill(t)
 	if n := nonsense.Load(); n != 1 {
 		t.Errorf("calibrated %d times", n)
@@ -155,8 +156,8 @@ func TestHostIsNotCalibratedAgainAfterAKill(t *testing.T) {
 	// Asked in another way it is another host, also to those who were its owners.
 	p = startProgram(t, dir, text+"method = \"rcpt\"\n")
 	p.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
-	if !realhost.Eventually(func() bool { return len(mail1.asked()) >= 3 }) {
-		t.Errorf("anna is not asked about again: %v", mail1.asked())
+	if !realhost.Eventually(func() bool { return len(mail1.Asked()) >= 3 }) {
+		t.Errorf("anna is not asked about again: %v", mail1.Asked())
 	}
 	p.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
 	p.kill(t)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
@@ -13,27 +14,27 @@ import (
 // TCP with a token, or by a socket without. anna is at mail1, carla at mail2, and both
 // are remembered, and so is that nobody has nobody.
 type provisioned struct {
-	provisioner
+	testbed.Provisioner
 	d    *daemon
-	log  *recorder
+	log  *testbed.Recorder
 	text string // of the configuration
 }
 
 func startProvisioned(t *testing.T, network string) *provisioned {
 	t.Helper()
-	mail1, mail2 := startOddHost(t, having("anna@example.com", "adam@example.com")), startOddHost(t, having("carla@example.com"))
-	dir := shortDir(t)
-	p := &provisioned{provisioner: provisioner{network: network}, text: strings.Replace(siteText(mail1, mail2), "control   = []", "control = []\nprovisioning = [\"unix:"+dir+"/p\"]", 1)}
+	mail1, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com", "adam@example.com")), testbed.StartHost(t, testbed.Having("carla@example.com"))
+	dir := testbed.ShortDir(t)
+	p := &provisioned{Provisioner: testbed.Provisioner{Network: network}, text: strings.Replace(testbed.SiteText(mail1, mail2), "control   = []", "control = []\nprovisioning = [\"unix:"+dir+"/p\"]", 1)}
 	if network == "tcp" {
 		token := dir + "/token"
-		if err := os.WriteFile(token, []byte(goodToken+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(token, []byte(testbed.GoodToken+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p.auth = "Bearer " + goodToken
+		p.Auth = "Bearer " + testbed.GoodToken
 		p.text = strings.Replace(p.text, "unix:"+dir+"/p", "inet:127.0.0.1:0", 1) + "[provisioning]\ntoken_file = \"" + token + "\"\n"
 	}
 	p.d, p.log = startDaemon(t, p.text)
-	p.address = p.d.addressOf("provisioning")
+	p.Address = p.d.addressOf("provisioning")
 	p.learn()
 	return p
 }

@@ -8,26 +8,27 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 )
 
 // Clients that say nothing, or not all, are not waited for, and those beyond the limit
 // get their turn.
 func TestProvisioningWaitsForNobodyWhoIsSilent(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	socket := shortDir(t) + "/p"
-	startDaemon(t, strings.Replace(siteText(mail1), "control   = []", "control = []\nprovisioning = [\"unix:"+socket+"\"]", 1)+
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	socket := testbed.ShortDir(t) + "/p"
+	startDaemon(t, strings.Replace(testbed.SiteText(mail1), "control   = []", "control = []\nprovisioning = [\"unix:"+socket+"\"]", 1)+
 		"[limits]\nconnections = 2\nrequest_timeout = \"200ms\"\n")
-	p := &provisioner{network: "unix", address: socket}
+	p := &testbed.Provisioner{Network: "unix", Address: socket}
 	for _, begun := range []string{"", "POST /cache/flush HTTP/1.1\r\nHost: x\r\n"} {
 		if _, err := io.WriteString(dialUnix(t, socket), begun); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if a := p.say(t, "POST /cache/flush HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"); a.status != 408 {
+	if a := p.Say(t, "POST /cache/flush HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"); a.Status != 408 {
 		t.Errorf("%+v", a)
 	}
-	if a := p.post(t, "?all", "", ""); a.status != 200 {
+	if a := p.Post(t, "?all", "", ""); a.Status != 200 {
 		t.Errorf("%+v", a)
 	}
 }
@@ -35,7 +36,7 @@ func TestProvisioningWaitsForNobodyWhoIsSilent(t *testing.T) {
 // What is under way when the daemon ends is answered.
 func TestProvisioningIsAnsweredWhileTheDaemonEnds(t *testing.T) {
 	p := startProvisioned(t, "unix")
-	conn := dialUnix(t, p.address)
+	conn := dialUnix(t, p.Address)
 	if _, err := io.WriteString(conn, "POST /cache/flush HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -52,9 +53,9 @@ func TestProvisioningIsAnsweredWhileTheDaemonEnds(t *testing.T) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		ended <- p.d.shutdown(ctx)
+		ended <- p.d.Shutdown(ctx)
 	}()
-	if !realhost.Eventually(func() bool { _, err := os.Stat(p.address); return err != nil }) {
+	if !realhost.Eventually(func() bool { _, err := os.Stat(p.Address); return err != nil }) {
 		t.Error("it listens yet")
 	}
 	if _, err := io.WriteString(conn, `{"all":true}`); err != nil {

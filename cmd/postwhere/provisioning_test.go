@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -43,17 +44,17 @@ func TestProvisioningSystemFlushes(t *testing.T) {
 			{"?all", asJSON, `{}`, 3, 1, ""},
 		} {
 			p.learn()
-			a := p.post(t, r.query, r.kind, r.body)
+			a := p.Post(t, r.query, r.kind, r.body)
 			var f flushed
-			if err := json.Unmarshal([]byte(a.body), &f); err != nil || a.status != 200 || f != (flushed{Owners: r.owners, Strangers: r.strangers, Others: "none"}) {
+			if err := json.Unmarshal([]byte(a.Body), &f); err != nil || a.Status != 200 || f != (flushed{Owners: r.owners, Strangers: r.strangers, Others: "none"}) {
 				t.Errorf("%s %q %s: %+v, %v", network, r.query, r.body, a, err)
 			}
-			if a.header.Get("Content-Type") != asJSON {
-				t.Errorf("%s", a.header)
+			if a.Header.Get("Content-Type") != asJSON {
+				t.Errorf("%s", a.Header)
 			}
 			p.knows(t, r.left)
 		}
-		if !p.log.logged(`msg="memory is flushed" what="address=anna%40example.com" owners=1`) || !p.log.logged("flushed for a provisioning system") {
+		if !p.log.Logged(`msg="memory is flushed" what="address=anna%40example.com" owners=1`) || !p.log.Logged("flushed for a provisioning system") {
 			t.Error("it is not in the log")
 		}
 	}
@@ -116,8 +117,8 @@ func TestProvisioningSystemIsToldWhatIsWrong(t *testing.T) {
 			{"", "", "all", 415, "want a body of type application/json or application/x-www-form-urlencoded, in UTF-8"},
 			{"", "multipart/form-data; boundary=x", "--x--", 415, "want a body of type application/json or application/x-www-form-urlencoded, in UTF-8"},
 		} {
-			if a := p.post(t, r.query, r.kind, r.body); a.status != r.status || a.body != r.want {
-				t.Errorf("%s %.100q %.100q: %d %q, want %d %q", network, r.query, r.body, a.status, a.body, r.status, r.want)
+			if a := p.Post(t, r.query, r.kind, r.body); a.Status != r.status || a.Body != r.want {
+				t.Errorf("%s %.100q %.100q: %d %q, want %d %q", network, r.query, r.body, a.Status, a.Body, r.status, r.want)
 			}
 		}
 		p.knows(t, "adam anna carla nobody")
@@ -127,7 +128,7 @@ func TestProvisioningSystemIsToldWhatIsWrong(t *testing.T) {
 // What is no request for a flush, or comes from who may not ask.
 func TestProvisioningListenerServesNothingElse(t *testing.T) {
 	p := startProvisioned(t, "tcp")
-	auth := "Authorization: " + p.auth + "\r\n"
+	auth := "Authorization: " + p.Auth + "\r\n"
 	for _, r := range []struct {
 		line, headers string
 		status        int
@@ -151,13 +152,13 @@ func TestProvisioningListenerServesNothingElse(t *testing.T) {
 		{"POST /cache/flush?all", "", 401},
 		{"POST /cache/flush?all", "Authorization: Bearer\r\n", 401},
 		{"POST /cache/flush?all", "Authorization: Bearer \r\n", 401},
-		{"POST /cache/flush?all", "Authorization: Bearer " + goodToken[1:] + "\r\n", 401},
-		{"POST /cache/flush?all", "Authorization: Bearer " + goodToken + "=\r\n", 401},
-		{"POST /cache/flush?all", "Authorization: Bearer " + strings.ToUpper(goodToken) + "\r\n", 401},
-		{"POST /cache/flush?all", "Authorization: Basic " + goodToken + "\r\n", 401},
-		{"POST /cache/flush?all", "Authorization: " + goodToken + "\r\n", 401},
+		{"POST /cache/flush?all", "Authorization: Bearer " + testbed.GoodToken[1:] + "\r\n", 401},
+		{"POST /cache/flush?all", "Authorization: Bearer " + testbed.GoodToken + "=\r\n", 401},
+		{"POST /cache/flush?all", "Authorization: Bearer " + strings.ToUpper(testbed.GoodToken) + "\r\n", 401},
+		{"POST /cache/flush?all", "Authorization: Basic " + testbed.GoodToken + "\r\n", 401},
+		{"POST /cache/flush?all", "Authorization: " + testbed.GoodToken + "\r\n", 401},
 		{"POST /cache/flush?all", auth + auth, 401},
-		{"POST /cache/flush?all&access_token=" + goodToken, "", 401}, // where logs have it
+		{"POST /cache/flush?all&access_token=" + testbed.GoodToken, "", 401}, // where logs have it
 		{"POST /cache/flush?all", auth + "Origin: http://evil.example\r\n", 403},
 		{"POST /cache/flush?all", auth + "Origin: null\r\n", 403},
 		{"POST /cache/flush?all", auth + "Origin: http://x\r\n", 403}, // whose name leads here
@@ -173,26 +174,26 @@ func TestProvisioningListenerServesNothingElse(t *testing.T) {
 		if r.status == 413 {
 			r.headers += "\r\n" + strings.Repeat("x", maxFlushBody+1)
 		}
-		a := p.say(t, r.line+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+r.headers+"\r\n")
-		if a.status != r.status {
-			t.Errorf("%.80s, %q: %d %q, want %d", r.line, r.headers[:min(80, len(r.headers))], a.status, a.body, r.status)
+		a := p.Say(t, r.line+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+r.headers+"\r\n")
+		if a.Status != r.status {
+			t.Errorf("%.80s, %q: %d %q, want %d", r.line, r.headers[:min(80, len(r.headers))], a.Status, a.Body, r.status)
 		}
-		if allow := a.header.Get("Allow"); (allow == "POST") != (r.status == 405) {
+		if allow := a.Header.Get("Allow"); (allow == "POST") != (r.status == 405) {
 			t.Errorf("%.80s: Allow: %q", r.line, allow)
 		}
-		if (a.header.Get("WWW-Authenticate") != "") != (r.status == 401) {
-			t.Errorf("%.80s: %v", r.line, a.header)
+		if (a.Header.Get("WWW-Authenticate") != "") != (r.status == 401) {
+			t.Errorf("%.80s: %v", r.line, a.Header)
 		}
 	}
 	p.knows(t, "adam anna carla nobody")
-	if n := p.log.count("a request without the token"); n != 1 {
+	if n := p.log.Count("a request without the token"); n != 1 {
 		t.Errorf("%d lines of the log about requests without the token, want one a minute", n)
 	}
-	if p.log.logged(goodToken) {
+	if p.log.Logged(testbed.GoodToken) {
 		t.Error("the token is in the log")
 	}
 	for _, auth := range []string{"bearer ", "BEARER   "} {
-		if a := p.say(t, "POST /cache/flush?all HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: "+auth+goodToken+"\r\n\r\n"); a.status != 200 {
+		if a := p.Say(t, "POST /cache/flush?all HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: "+auth+testbed.GoodToken+"\r\n\r\n"); a.Status != 200 {
 			t.Errorf("%s: %+v", auth, a)
 		}
 	}
@@ -203,19 +204,19 @@ func TestProvisioningListenerServesNothingElse(t *testing.T) {
 func TestProvisioningReachesAllFrontEnds(t *testing.T) {
 	t.Parallel()
 	r := realhost.Redis(t, "")
-	socket := shortDir(t) + "/p"
-	mail1 := startOddHost(t, having("anna@example.com", "adam@example.com"))
-	all, _ := startFrontEnds(t, 2, "redis://"+r.Addr(), siteText(mail1))
-	shared, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), strings.Replace(siteText(mail1), "control   = []", "control = []\nprovisioning = [\"unix:"+socket+"\"]", 1))
-	p := &provisioned{d: shared[0], provisioner: provisioner{network: "unix", address: socket}}
+	socket := testbed.ShortDir(t) + "/p"
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com", "adam@example.com"))
+	all, _ := startFrontEnds(t, 2, "redis://"+r.Addr(), testbed.SiteText(mail1))
+	shared, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), strings.Replace(testbed.SiteText(mail1), "control   = []", "control = []\nprovisioning = [\"unix:"+socket+"\"]", 1))
+	p := &provisioned{d: shared[0], Provisioner: testbed.Provisioner{Network: "unix", Address: socket}}
 	for _, mailbox := range []string{"anna@example.com", "adam@example.com"} {
 		all[0].wants(t, mailbox, policy.Deliver, "mail1", policy.SourceSearch)
 		all[0].waitTold(t)
 		all[1].waits(t, mailbox, policy.Deliver, "mail1")
 	}
-	a := p.post(t, "?address=anna@example.com&address=adam@example.com", "", "")
+	a := p.Post(t, "?address=anna@example.com&address=adam@example.com", "", "")
 	var f flushed
-	if err := json.Unmarshal([]byte(a.body), &f); err != nil || f.Others != "told" || f.SharedWhy != "" {
+	if err := json.Unmarshal([]byte(a.Body), &f); err != nil || f.Others != "told" || f.SharedWhy != "" {
 		t.Errorf("%+v, %v", a, err)
 	}
 	for _, d := range all {
@@ -231,8 +232,8 @@ func TestProvisioningReachesAllFrontEnds(t *testing.T) {
 	if !realhost.Eventually(func() bool { return p.d.memoryStats().SharedWhy != "" }) {
 		t.Fatal("it is not noticed")
 	}
-	a = p.post(t, "?all", "", "")
-	if err := json.Unmarshal([]byte(a.body), &f); err != nil || a.status != 200 || f.Others != "later" || f.SharedWhy == "" {
+	a = p.Post(t, "?all", "", "")
+	if err := json.Unmarshal([]byte(a.Body), &f); err != nil || a.Status != 200 || f.Others != "later" || f.SharedWhy == "" {
 		t.Errorf("%+v, %v", a, err)
 	}
 }

@@ -10,22 +10,23 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
 // leavesDoubt leaves a file by which anna was denied a moment ago, and bert is at mail1,
 // which is the host that is returned.
-func leavesDoubt(t *testing.T, file string) *oddHost {
+func leavesDoubt(t *testing.T, file string) *testbed.Host {
 	t.Helper()
 	var gone atomic.Bool
-	mail1 := startOddHost(t, func(to string) error {
+	mail1 := testbed.StartHost(t, func(to string) error {
 		if to == "anna@example.com" && !gone.Load() || to == "bert@example.com" {
 			return nil
 		}
-		return errNobody
+		return testbed.ErrNobody
 	})
-	d, _ := startDaemon(t, siteText(mail1)+fmt.Sprintf("[cache]\nfile = %q\n", file))
+	d, _ := startDaemon(t, testbed.SiteText(mail1)+fmt.Sprintf("[cache]\nfile = %q\n", file))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	gone.Store(true)
 	d.memory.Distrust("mail1", time.Now()) // she is asked again
@@ -57,8 +58,8 @@ func TestFileThatComesLateIsRecollected(t *testing.T) {
 		}
 	}
 	move(filepath.Dir(file), away)
-	d, r := startDaemon(t, siteText(startOddHost(t, having()))+fmt.Sprintf("[cache]\nfile = %q\n", file))
-	if !r.logged("make the directory") {
+	d, r := startDaemon(t, testbed.SiteText(testbed.StartHost(t, testbed.Having()))+fmt.Sprintf("[cache]\nfile = %q\n", file))
+	if !r.Logged("make the directory") {
 		t.Error("it has the file")
 	}
 	move(away, filepath.Dir(file))
@@ -73,7 +74,7 @@ func TestReloadRecollectsTheFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "memory")
 	leavesDoubt(t, file)
-	text := siteText(startOddHost(t, having()))
+	text := testbed.SiteText(testbed.StartHost(t, testbed.Having()))
 	d, _ := startDaemon(t, text)
 	reloads(t, d, text+fmt.Sprintf("[cache]\nfile = %q\n", file))
 	d.wantRecollected(t)
@@ -82,7 +83,7 @@ func TestReloadRecollectsTheFile(t *testing.T) {
 // As long as the file is not read all are in doubt.
 func TestNobodyIsRefusedBeforeTheFileIsRead(t *testing.T) {
 	t.Parallel()
-	d, _ := startDaemon(t, siteText(startOddHost(t, having())))
+	d, _ := startDaemon(t, testbed.SiteText(testbed.StartHost(t, testbed.Having())))
 	known := d.doubts.Await()
 	d.wants(t, "anna@example.com", policy.Defer, "", policy.SourceSearch)
 	known()
@@ -93,16 +94,16 @@ func TestNobodyIsRefusedBeforeTheFileIsRead(t *testing.T) {
 // again about its owners; and whom not to trust is known over a restart.
 func TestHostThatComesBackAsAnotherIsDistrusted(t *testing.T) {
 	t.Parallel()
-	old, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having())
+	old, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com")), testbed.StartHost(t, testbed.Having())
 	cache := fmt.Sprintf("[cache]\nfile = %q\n", filepath.Join(t.TempDir(), "memory"))
-	d, _ := startDaemon(t, siteText(old, mail2)+cache)
+	d, _ := startDaemon(t, testbed.SiteText(old, mail2)+cache)
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
-	without := strings.Replace(siteText(old, mail2), `"mail1", `, "", 1)
-	without = strings.Replace(without, fmt.Sprintf("[host.mail1]\nprobe = %q\n", old.address), "", 1)
+	without := strings.Replace(testbed.SiteText(old, mail2), `"mail1", `, "", 1)
+	without = strings.Replace(without, fmt.Sprintf("[host.mail1]\nprobe = %q\n", old.Address), "", 1)
 	reloads(t, d, without+cache)
 	d.stops(t)
 	d, _ = startDaemon(t, without+cache)
-	text := siteText(startOddHost(t, having()), mail2) + cache
+	text := testbed.SiteText(testbed.StartHost(t, testbed.Having()), mail2) + cache
 	reloads(t, d, text)
 	d.stops(t)
 	d, _ = startDaemon(t, text)
@@ -117,7 +118,7 @@ func TestHostThatComesBackAsAnotherIsDistrusted(t *testing.T) {
 func TestPurgeThatWaitsIsKept(t *testing.T) {
 	t.Parallel()
 	r := realhost.Redis(t, "")
-	text := siteText(startOddHost(t, having("anna@example.com")))
+	text := testbed.SiteText(testbed.StartHost(t, testbed.Having("anna@example.com")))
 	alone := text + fmt.Sprintf("[cache]\nfile = %q\n", filepath.Join(t.TempDir(), "memory"))
 	with := alone + fmt.Sprintf("shared = \"redis://%s\"\n", r.Addr())
 	one, log := startDaemon(t, with)
@@ -126,7 +127,7 @@ func TestPurgeThatWaitsIsKept(t *testing.T) {
 	two[0].waitTold(t)
 	one.waitTold(t)
 	r.Pause(t)
-	if !realhost.Eventually(func() bool { return log.logged("shared memory is away") }) {
+	if !realhost.Eventually(func() bool { return log.Logged("shared memory is away") }) {
 		t.Fatal("it is not noticed")
 	}
 	if f, err := one.flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil || f.SharedWhy == "" {
@@ -153,22 +154,22 @@ func TestPurgeThatWaitsIsKept(t *testing.T) {
 func TestLateYesOfTheOldMachineIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	asked, answer := make(chan struct{}), make(chan struct{})
-	old := startOddHost(t, func(to string) error {
+	old := testbed.StartHost(t, func(to string) error {
 		if to == "anna@example.com" {
 			close(asked)
 			<-answer
 			return nil
 		}
-		return errNobody
+		return testbed.ErrNobody
 	})
-	d, _ := startDaemon(t, siteText(old))
+	d, _ := startDaemon(t, testbed.SiteText(old))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_, _ = d.Search(context.Background(), policy.Request{Recipient: "anna@example.com"})
 	}()
 	<-asked
-	reloads(t, d, siteText(startOddHost(t, having())))
+	reloads(t, d, testbed.SiteText(testbed.StartHost(t, testbed.Having())))
 	close(answer)
 	<-ended
 	d.waits(t, "anna@example.com", policy.Defer, "") // by the new machine, a moment later

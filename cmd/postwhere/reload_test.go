@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -17,8 +18,8 @@ import (
 // reloads has a daemon run by another configuration.
 func reloads(t *testing.T, d *daemon, text string) {
 	t.Helper()
-	cfg := parse(t, text)
-	if err := d.adopt(cfg); err != nil {
+	cfg := testbed.Parse(t, text)
+	if err := d.Adopt(cfg); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -33,13 +34,13 @@ func (d *daemon) wants(t *testing.T, recipient string, verdict policy.Verdict, h
 }
 
 func TestReloadsRefuseAndDeferNobodyMeanwhile(t *testing.T) {
-	mail1, mail2, mail3 := startOddHost(t, having("anna@example.com")), startOddHost(t, func(to string) error {
+	mail1, mail2, mail3 := testbed.StartHost(t, testbed.Having("anna@example.com")), testbed.StartHost(t, func(to string) error {
 		if strings.HasPrefix(to, "known") {
 			return nil
 		}
-		return errNobody
-	}), startOddHost(t, having("carla@example.com"))
-	text := siteText(mail1, mail2, mail3)
+		return testbed.ErrNobody
+	}), testbed.StartHost(t, testbed.Having("carla@example.com"))
+	text := testbed.SiteText(mail1, mail2, mail3)
 	d, _ := startDaemon(t, text)
 
 	progress := make(chan struct{}, 1000)
@@ -78,8 +79,8 @@ func TestReloadsRefuseAndDeferNobodyMeanwhile(t *testing.T) {
 }
 
 func TestReloadKeepsOwnersAndForgetsStrangers(t *testing.T) {
-	mail1, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having())
-	text := siteText(mail1, mail2)
+	mail1, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com")), testbed.StartHost(t, testbed.Having())
+	text := testbed.SiteText(mail1, mail2)
 	d, _ := startDaemon(t, text)
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
@@ -87,15 +88,15 @@ func TestReloadKeepsOwnersAndForgetsStrangers(t *testing.T) {
 	reloads(t, d, text)
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
-	if got, want := mail1.asked(), []string{"anna@example.com", "nobody@example.com", "nobody@example.com"}; !slices.Equal(got, want) {
+	if got, want := mail1.Asked(), []string{"anna@example.com", "nobody@example.com", "nobody@example.com"}; !slices.Equal(got, want) {
 		t.Errorf("mail1 was asked about %v, want %v", got, want)
 	}
 }
 
 // Lifetimes of a domain that change in a reload count for what is remembered.
 func TestReloadWithOtherLifetimesOfADomain(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com", "anna@example.org"))
-	text := siteText(mail1) + "[[domain]]\nname = \"example.org\"\nhosts = [\"mail1\"]\n"
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com", "anna@example.org"))
+	text := testbed.SiteText(mail1) + "[[domain]]\nname = \"example.org\"\nhosts = [\"mail1\"]\n"
 	d, _ := startDaemon(t, text)
 	for _, domain := range []string{"example.com", "example.org"} {
 		d.wants(t, "anna@"+domain, policy.Deliver, "mail1", policy.SourceSearch)
@@ -112,21 +113,21 @@ func TestReloadWithOtherLifetimesOfADomain(t *testing.T) {
 }
 
 func TestReloadWithOtherBoundsKeepsOwners(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	d, _ := startDaemon(t, siteText(mail1))
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	d, _ := startDaemon(t, testbed.SiteText(mail1))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
-	reloads(t, d, siteText(mail1)+"[cache]\nowners = 5000\nno_expire = \"1m\"\n")
+	reloads(t, d, testbed.SiteText(mail1)+"[cache]\nowners = 5000\nno_expire = \"1m\"\n")
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 }
 
 // The name leads to another machine now. What was known of it stands, as while a host
 // is down, but is asked again.
 func TestReloadWithAnotherMachineAsksItsOwnersAgain(t *testing.T) {
-	old, now, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having()), startOddHost(t, having("bert@example.com"))
-	d, r := startDaemon(t, siteText(old, mail2))
+	old, now, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com")), testbed.StartHost(t, testbed.Having()), testbed.StartHost(t, testbed.Having("bert@example.com"))
+	d, r := startDaemon(t, testbed.SiteText(old, mail2))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	d.wants(t, "bert@example.com", policy.Deliver, "mail2", policy.SourceSearch)
-	reloads(t, d, siteText(now, mail2))
+	reloads(t, d, testbed.SiteText(now, mail2))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 	d.wants(t, "bert@example.com", policy.Deliver, "mail2", policy.SourceMemory)
 	if !realhost.Eventually(func() bool {
@@ -135,10 +136,10 @@ func TestReloadWithAnotherMachineAsksItsOwnersAgain(t *testing.T) {
 	}) {
 		t.Error("the new machine was not asked")
 	}
-	if n := len(slices.DeleteFunc(mail2.asked(), func(a string) bool { return a != "bert@example.com" })); n != 1 {
+	if n := len(slices.DeleteFunc(mail2.Asked(), func(a string) bool { return a != "bert@example.com" })); n != 1 {
 		t.Errorf("mail2 was asked about bert %d times", n)
 	}
-	if !r.logged("host is configured otherwise") {
+	if !r.Logged("host is configured otherwise") {
 		t.Error("the log does not say so")
 	}
 }
@@ -146,18 +147,18 @@ func TestReloadWithAnotherMachineAsksItsOwnersAgain(t *testing.T) {
 // A search of the old world is still asking when the new one begins, in which
 // mail1 is another machine: its no must not refuse what is there.
 func TestNoOfAHostFromBeforeTheReloadRefusesNothing(t *testing.T) {
-	g := newGate()
-	old := startOddHost(t, g.before(having()))
-	now := startOddHost(t, having("anna@example.com"))
-	d, _ := startDaemon(t, siteText(old))
+	g := testbed.NewGate()
+	old := testbed.StartHost(t, g.Before(testbed.Having()))
+	now := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	d, _ := startDaemon(t, testbed.SiteText(old))
 	finished := make(chan policy.Finding)
 	go func() {
 		f, _ := d.Search(context.Background(), policy.Request{Recipient: "anna@example.com"})
 		finished <- f
 	}()
-	<-g.reached
-	reloads(t, d, siteText(now))
-	g.pass()
+	<-g.Reached
+	reloads(t, d, testbed.SiteText(now))
+	g.Pass()
 	if f := <-finished; f.Verdict != policy.Deliver { // it is looked for once more
 		t.Errorf("the search from before: %v because %q", f.Verdict, f.Why)
 	}
@@ -166,34 +167,34 @@ func TestNoOfAHostFromBeforeTheReloadRefusesNothing(t *testing.T) {
 
 // A look-up is made of two searches, and the reload comes between them.
 func TestLookUpThatAReloadInterruptsIsFinished(t *testing.T) {
-	g := newGate()
-	mail1 := startOddHost(t, g.before(having("anna+list@example.com")))
-	text := strings.Replace(siteText(mail1), "[host", "recipient_delimiter = \"+\"\n[host", 1)
+	g := testbed.NewGate()
+	mail1 := testbed.StartHost(t, g.Before(testbed.Having("anna+list@example.com")))
+	text := strings.Replace(testbed.SiteText(mail1), "[host", "recipient_delimiter = \"+\"\n[host", 1)
 	d, _ := startDaemon(t, text)
 	finished := make(chan policy.Finding)
 	go func() {
 		f, _ := d.Search(context.Background(), policy.Request{Recipient: "anna+list@example.com"})
 		finished <- f
 	}()
-	<-g.reached // about anna
+	<-g.Reached // about anna
 	reloads(t, d, text)
 	for range 1000 {
 		runtime.Gosched() // so that the old world gets to end, as far as it may
 	}
-	g.pass()
+	g.Pass()
 	if f := <-finished; f.Verdict != policy.Deliver {
 		t.Errorf("%v because %q", f.Verdict, f.Why)
 	}
 }
 
 func TestReloadThatFailsLeavesEverythingAsItWas(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
-	d, _ := startDaemon(t, siteText(mail1))
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
+	d, _ := startDaemon(t, testbed.SiteText(mail1))
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
 	before, doors := d.world, len(d.doors)
-	cfg := parse(t, strings.Replace(siteText(mail1), "control   = []", `control = ["unix:`+t.TempDir()+`/none/x"]`, 1)+"[cache]\nowners = 1\n")
-	if err := d.adopt(cfg); err == nil {
+	cfg := testbed.Parse(t, strings.Replace(testbed.SiteText(mail1), "control   = []", `control = ["unix:`+t.TempDir()+`/none/x"]`, 1)+"[cache]\nowners = 1\n")
+	if err := d.Adopt(cfg); err == nil {
 		t.Fatal("a listener in a directory that is not there was opened")
 	}
 	if d.world != before || len(d.doors) != doors {
@@ -205,11 +206,11 @@ func TestReloadThatFailsLeavesEverythingAsItWas(t *testing.T) {
 
 // map_wait is the configuration's of the day, though the listener is older.
 func TestReloadedMapWaitCountsAtOldListeners(t *testing.T) {
-	g := newGate()
-	defer g.pass()
-	mail1 := startOddHost(t, g.before(having()))
-	d, _ := startDaemon(t, siteText(mail1)+"[search]\nmap_wait = \"1m\"\n")
-	reloads(t, d, siteText(mail1)+"[search]\nmap_wait = \"1ms\"\n")
+	g := testbed.NewGate()
+	defer g.Pass()
+	mail1 := testbed.StartHost(t, g.Before(testbed.Having()))
+	d, _ := startDaemon(t, testbed.SiteText(mail1)+"[search]\nmap_wait = \"1m\"\n")
+	reloads(t, d, testbed.SiteText(mail1)+"[search]\nmap_wait = \"1ms\"\n")
 	f, err := d.Search(t.Context(), policy.Request{Recipient: "anna@example.com", Face: "socketmap", Wait: time.Minute})
 	if err != nil || f.Verdict != policy.Defer || f.Why != "the search goes on" {
 		t.Errorf("%v because %q, %v", f.Verdict, f.Why, err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -74,7 +75,7 @@ unsure_expire = "100ms" # so that a test need not wait before it tries again
 // lines returns what `postwhere sendmail` prints for the daemon.
 func (s *sendmailSite) lines(t *testing.T, mapOnly bool) string {
 	t.Helper()
-	cfg := parse(t, s.text)
+	cfg := testbed.Parse(t, s.text)
 	cfg.Listen.Milter = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf("milter")}}
 	cfg.Listen.Socketmap = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf("socketmap")}}
 	lines, err := sendmailLines(cfg, mapOnly)
@@ -103,13 +104,13 @@ func TestSendmailTour(t *testing.T) {
 		s.arrives(t, "to two", "bert@example.com")
 		s.arrives(t, "to three", "carla@example.com")
 		s.arrives(t, "to all", "anna@example.com", "bert@example.com", "carla@example.com")
-		dialSMTP(t, s.front.Addr()).wants(t, "nobody@example.com", "550 5.1.1")
+		testbed.DialSMTP(t, s.front.Addr()).Wants(t, "nobody@example.com", "550 5.1.1")
 
 		s.hosts["mail3"].Stop(t)
-		dialSMTP(t, s.front.Addr()).wants(t, "nobody2@example.com", "450 4.4.1")
-		dialSMTP(t, s.front.Addr()).wants(t, "dora@example.com", "450 4.4.1")
+		testbed.DialSMTP(t, s.front.Addr()).Wants(t, "nobody2@example.com", "450 4.4.1")
+		testbed.DialSMTP(t, s.front.Addr()).Wants(t, "dora@example.com", "450 4.4.1")
 		s.arrives(t, "while three is down", "anna@example.com", "bert@example.com")
-		dialSMTP(t, s.front.Addr()).send(t, "known and waiting", "carla@example.com")
+		testbed.DialSMTP(t, s.front.Addr()).Send(t, "known and waiting", "carla@example.com")
 
 		s.front.WaitLog(t, `to=<carla@example.com>.*stat=Deferred`)
 		s.hosts["mail3"].Start(t)
@@ -136,26 +137,26 @@ func TestSendmailJudgesEachRecipientByItself(t *testing.T) {
 	t.Parallel()
 	bothWays(t, "", func(t *testing.T, s *sendmailSite) {
 		s.hosts["mail3"].Stop(t)
-		c := dialSMTP(t, s.front.Addr())
-		c.mail(t)
-		c.rcpt(t, "anna@example.com", "250")
-		c.rcpt(t, "nobody@example.com", "450")
-		c.rcpt(t, "dora@example.com", "450")
-		c.rcpt(t, "bert@example.com", "250")
-		c.data(t, "the accepted two")
+		c := testbed.DialSMTP(t, s.front.Addr())
+		c.Mail(t)
+		c.Rcpt(t, "anna@example.com", "250")
+		c.Rcpt(t, "nobody@example.com", "450")
+		c.Rcpt(t, "dora@example.com", "450")
+		c.Rcpt(t, "bert@example.com", "250")
+		c.Data(t, "the accepted two")
 		s.isThere(t, "the accepted two", "anna@example.com", "bert@example.com")
 		s.queueIsEmpty(t)
 
 		s.hosts["mail3"].Start(t)
 		s.wantsSoon(t, "nobody@example.com", "550 5.1.1")
-		c.mail(t)
+		c.Mail(t)
 		for i := range 20 {
-			c.rcpt(t, fmt.Sprintf("nobody%d@example.com", i), "550 5.1.1")
+			c.Rcpt(t, fmt.Sprintf("nobody%d@example.com", i), "550 5.1.1")
 			if i == 10 {
-				c.rcpt(t, "carla@example.com", "250")
+				c.Rcpt(t, "carla@example.com", "250")
 			}
 		}
-		c.data(t, "the accepted one")
+		c.Data(t, "the accepted one")
 		s.isThere(t, "the accepted one", "carla@example.com")
 		s.queueIsEmpty(t)
 	})
@@ -167,19 +168,19 @@ func TestSendmailSpellings(t *testing.T) {
 	bothWays(t, "", func(t *testing.T, s *sendmailSite) {
 		for user, host := range sendmailUsers {
 			rcpt := user + "@example.com"
-			dialSMTP(t, s.front.Addr()).send(t, "to "+user, rcpt)
+			testbed.DialSMTP(t, s.front.Addr()).Send(t, "to "+user, rcpt)
 			s.hosts[host].WaitMessage(t, rcpt, "to "+user)
 		}
 		for _, rcpt := range []string{"ANNA@Example.COM", "anna@example.com."} {
-			dialSMTP(t, s.front.Addr()).send(t, "to "+rcpt, rcpt)
+			testbed.DialSMTP(t, s.front.Addr()).Send(t, "to "+rcpt, rcpt)
 			s.hosts["mail1"].WaitMessage(t, "anna@example.com", "to "+rcpt)
 		}
 		for _, rcpt := range []string{`"no body"@example.com`, "Nobody+Ext@EXAMPLE.com"} {
-			dialSMTP(t, s.front.Addr()).wants(t, rcpt, "550 5.1.1")
+			testbed.DialSMTP(t, s.front.Addr()).Wants(t, rcpt, "550 5.1.1")
 		}
 		var asked []string
-		for _, e := range s.events.all() {
-			asked = append(asked, e.finding.Address.Local())
+		for _, e := range s.events.All() {
+			asked = append(asked, e.Finding.Address.Local())
 		}
 		for _, local := range []string{"a b", "Anna+Lists", "x, (y)", "o'neil", `q"q`, "a=b/c", "ANNA", "no body", "Nobody+Ext"} {
 			if !slices.Contains(asked, local) {
@@ -194,39 +195,39 @@ func TestSendmailSpellings(t *testing.T) {
 func TestSendmailLeavesTheRestAlone(t *testing.T) {
 	t.Parallel()
 	bothWays(t, "", func(t *testing.T, s *sendmailSite) {
-		c := dialSMTP(t, s.front.Addr())
-		c.cmd(t, "MAIL FROM:<nobody@example.com>", "250 2.1.0")
-		c.rcpt(t, "someone@elsewhere.example", "250 2.1.5")
-		c.rcpt(t, "someone@sub.example.com", "250 2.1.5")
-		c.rcpt(t, "anna@example.com", "250 2.1.5")
-		c.cmd(t, "QUIT", "221")
+		c := testbed.DialSMTP(t, s.front.Addr())
+		c.Cmd(t, "MAIL FROM:<nobody@example.com>", "250 2.1.0")
+		c.Rcpt(t, "someone@elsewhere.example", "250 2.1.5")
+		c.Rcpt(t, "someone@sub.example.com", "250 2.1.5")
+		c.Rcpt(t, "anna@example.com", "250 2.1.5")
+		c.Cmd(t, "QUIT", "221")
 		stranger := dialFrom(t, "127.0.0.2", s.front.Addr())
-		stranger.mail(t)
-		stranger.rcpt(t, "someone@elsewhere.example", "550 5.7.1 <someone@elsewhere.example>... Relaying denied")
-		stranger.rcpt(t, "anna@example.com", "250 2.1.5")
-		stranger.rcpt(t, "nobody@example.com", "550 5.1.1")
-		for _, e := range s.events.all() {
-			if e.finding.Address.Domain() == "example.com" && e.finding.Address.Local() == "nobody" && e.request.Client == "127.0.0.1" {
-				t.Errorf("a sender was asked about: %+v", e.request)
+		stranger.Mail(t)
+		stranger.Rcpt(t, "someone@elsewhere.example", "550 5.7.1 <someone@elsewhere.example>... Relaying denied")
+		stranger.Rcpt(t, "anna@example.com", "250 2.1.5")
+		stranger.Rcpt(t, "nobody@example.com", "550 5.1.1")
+		for _, e := range s.events.All() {
+			if e.Finding.Address.Domain() == "example.com" && e.Finding.Address.Local() == "nobody" && e.Request.Client == "127.0.0.1" {
+				t.Errorf("a sender was asked about: %+v", e.Request)
 			}
 		}
 	})
 }
 
 // dialFrom begins a session from another address of this machine.
-func dialFrom(t *testing.T, ip, addr string) *client {
+func dialFrom(t *testing.T, ip, addr string) *testbed.Client {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
 	conn, err := dialer.DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &client{textproto.NewConn(conn)}
+	c := &testbed.Client{Conn: textproto.NewConn(conn)}
 	t.Cleanup(func() { _ = conn.Close() })
-	if _, _, err := c.conn.ReadResponse(220); err != nil {
+	if _, _, err := c.Conn.ReadResponse(220); err != nil {
 		t.Fatal(err)
 	}
-	c.cmd(t, "EHLO client.test", "250")
+	c.Cmd(t, "EHLO client.test", "250")
 	return c
 }
 
@@ -234,14 +235,14 @@ func dialFrom(t *testing.T, ip, addr string) *client {
 func TestSendmailPassesAProbe(t *testing.T) {
 	t.Parallel()
 	s := newSendmailSite(t, false, "")
-	c := dialSMTP(t, s.front.Addr())
-	c.cmd(t, "EHLO "+policy.ProbeHelo("0123abcd", "peer.example"), "250")
-	c.cmd(t, "MAIL FROM:<>", "250")
-	c.rcpt(t, "nobody@example.com", "250 2.1.5")
-	c.cmd(t, "QUIT", "221")
-	passed := func(e event) bool { return e.request.Face == "milter" && e.finding.Verdict == policy.Pass }
-	if !slices.ContainsFunc(s.events.all(), passed) {
-		t.Errorf("no recipient was passed by the milter: %+v", s.events.all())
+	c := testbed.DialSMTP(t, s.front.Addr())
+	c.Cmd(t, "EHLO "+policy.ProbeHelo("0123abcd", "peer.example"), "250")
+	c.Cmd(t, "MAIL FROM:<>", "250")
+	c.Rcpt(t, "nobody@example.com", "250 2.1.5")
+	c.Cmd(t, "QUIT", "221")
+	passed := func(e testbed.Event) bool { return e.Request.Face == "milter" && e.Finding.Verdict == policy.Pass }
+	if !slices.ContainsFunc(s.events.All(), passed) {
+		t.Errorf("no recipient was passed by the milter: %+v", s.events.All())
 	}
 }
 
@@ -250,14 +251,14 @@ func TestSendmailTellsTheMilter(t *testing.T) {
 	t.Parallel()
 	s := newSendmailSite(t, false, "")
 	c := dialFrom(t, "127.0.0.2", s.front.Addr())
-	c.cmd(t, "MAIL FROM:<Sender@elsewhere.example>", "250")
-	c.rcpt(t, `"a b"@Example.com`, "250")
-	c.rcpt(t, "nobody@example.com", "550 5.1.1")
-	for _, e := range s.events.all() {
-		if e.request.Face != "milter" {
+	c.Cmd(t, "MAIL FROM:<Sender@elsewhere.example>", "250")
+	c.Rcpt(t, `"a b"@Example.com`, "250")
+	c.Rcpt(t, "nobody@example.com", "550 5.1.1")
+	for _, e := range s.events.All() {
+		if e.Request.Face != "milter" {
 			continue
 		}
-		r := e.request
+		r := e.Request
 		if r.Client != "127.0.0.2" || r.Helo != "client.test" || r.Sender != "Sender@elsewhere.example" || len(r.QueueID) < 10 {
 			t.Errorf("asked %+v", r)
 		}
@@ -281,12 +282,12 @@ func TestSendmailOverUnixSockets(t *testing.T) {
 		text := strings.ReplaceAll(s.text, "inet:127.0.0.1:0", "unix:"+dir+"/socket")
 		text = strings.Replace(text, `milter    = ["unix:`+dir+"/socket", `milter    = ["unix:`+dir+"/milter", 1)
 		startDaemon(t, text)
-		lines, err := sendmailLines(parse(t, text), strings.Contains(t.Name(), "map_only"))
+		lines, err := sendmailLines(testbed.Parse(t, text), strings.Contains(t.Name(), "map_only"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.front = realhost.SendmailConfig{End: lines}.Front(t).Server
 		s.arrives(t, "over sockets", "anna@example.com", "bert@example.com")
-		dialSMTP(t, s.front.Addr()).wants(t, "nobody@example.com", "550 5.1.1")
+		testbed.DialSMTP(t, s.front.Addr()).Wants(t, "nobody@example.com", "550 5.1.1")
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 )
 
@@ -15,11 +16,11 @@ import (
 func TestSendmailWhileTheDaemonIsAway(t *testing.T) {
 	t.Parallel()
 	bothWays(t, "", func(t *testing.T, s *sendmailSite) {
-		open := dialSMTP(t, s.front.Addr())
-		open.mail(t)
-		open.rcpt(t, "anna@example.com", "250")
+		open := testbed.DialSMTP(t, s.front.Addr())
+		open.Mail(t)
+		open.Rcpt(t, "anna@example.com", "250")
 		s.hosts["mail1"].Stop(t)
-		dialSMTP(t, s.front.Addr()).send(t, "waiting", "anna@example.com")
+		testbed.DialSMTP(t, s.front.Addr()).Send(t, "waiting", "anna@example.com")
 		s.front.WaitLog(t, `to=<anna@example.com>.*stat=Deferred`)
 
 		text := s.text
@@ -29,14 +30,14 @@ func TestSendmailWhileTheDaemonIsAway(t *testing.T) {
 		}
 		killed, cancel := context.WithCancel(t.Context())
 		cancel()
-		_ = s.daemon.shutdown(killed)
+		_ = s.daemon.Shutdown(killed)
 
-		if got := open.say(t, "RCPT TO:<bert@example.com>"); !strings.HasPrefix(got, "4") {
+		if got := open.Say(t, "RCPT TO:<bert@example.com>"); !strings.HasPrefix(got, "4") {
 			t.Errorf("in an open session: %s", got)
 		}
-		c := dialSMTP(t, s.front.Addr())
+		c := testbed.DialSMTP(t, s.front.Addr())
 		for _, line := range []string{"MAIL FROM:<sender@elsewhere.example>", "RCPT TO:<anna@example.com>", "RCPT TO:<nobody@example.com>"} {
-			if got := c.say(t, line); strings.HasPrefix(got, "5") && !strings.HasPrefix(got, "503") {
+			if got := c.Say(t, line); strings.HasPrefix(got, "5") && !strings.HasPrefix(got, "503") {
 				t.Errorf("%s: %s", line, got)
 			}
 		}
@@ -68,10 +69,10 @@ hosts = ["mail1", "mail2", "mail3"]
 unsure = "pass"
 `)
 	c := dialFrom(t, "127.0.0.2", s.front.Addr())
-	c.cmd(t, "MAIL FROM:<anna@example.com>", "250")
-	c.rcpt(t, "nobody@example.com", "250 2.1.5 <nobody@example.com>... Recipient ok (will queue)")
-	c.rcpt(t, "carla@example.com", "250 2.1.5 <carla@example.com>... Recipient ok")
-	c.data(t, "by one who may")
+	c.Cmd(t, "MAIL FROM:<anna@example.com>", "250")
+	c.Rcpt(t, "nobody@example.com", "250 2.1.5 <nobody@example.com>... Recipient ok (will queue)")
+	c.Rcpt(t, "carla@example.com", "250 2.1.5 <carla@example.com>... Recipient ok")
+	c.Data(t, "by one who may")
 	s.isThere(t, "by one who may", "carla@example.com")
 	s.sendmail.RunQueue(t)
 	bounce := s.hosts["mail1"].WaitMessage(t, "anna@example.com", "550 5.1.1 <nobody@example.com>... User unknown")
@@ -80,7 +81,7 @@ unsure = "pass"
 	}
 
 	s.hosts["mail3"].Stop(t)
-	dialSMTP(t, s.front.Addr()).send(t, "let in unsure", "eva@example.com")
+	testbed.DialSMTP(t, s.front.Addr()).Send(t, "let in unsure", "eva@example.com")
 	s.sendmail.RunQueue(t)
 	if q := s.sendmail.Queue(t); !strings.Contains(q, "<eva@example.com>") {
 		t.Errorf("the message has left the queue:\n%s", q)
@@ -105,9 +106,9 @@ func TestSendmailLongTexts(t *testing.T) {
 			long += "y"
 		}
 		for _, rcpt := range []string{"nobody@example.com", long + "@example.com"} {
-			c := dialSMTP(t, s.front.Addr())
-			c.mail(t)
-			got := c.say(t, "RCPT TO:<"+rcpt+">")
+			c := testbed.DialSMTP(t, s.front.Addr())
+			c.Mail(t)
+			got := c.Say(t, "RCPT TO:<"+rcpt+">")
 			if !strings.HasPrefix(got, "550 5.1.1 ") || !strings.Contains(got, "100% (of that name") {
 				t.Errorf("got %q", got)
 			}
@@ -132,11 +133,11 @@ func silentHost(t *testing.T) (more string) {
 func TestSendmailWaitsForASilentHost(t *testing.T) {
 	t.Parallel()
 	bothWays(t, silentHost(t), func(t *testing.T, s *sendmailSite) {
-		c := dialSMTP(t, s.front.Addr())
-		c.mail(t)
-		c.rcpt(t, "nobody@example.com", "450 4.4.1")
-		c.rcpt(t, "anna@example.com", "250 2.1.5")
-		c.data(t, "in the same session")
+		c := testbed.DialSMTP(t, s.front.Addr())
+		c.Mail(t)
+		c.Rcpt(t, "nobody@example.com", "450 4.4.1")
+		c.Rcpt(t, "anna@example.com", "250 2.1.5")
+		c.Data(t, "in the same session")
 		s.isThere(t, "in the same session", "anna@example.com")
 	})
 }
@@ -148,10 +149,10 @@ func TestSendmailWaitsForTheMilterAlone(t *testing.T) {
 	s := newSendmailSite(t, false, silentHost(t))
 	alone, _, _ := strings.Cut(s.lines(t, false), "MAILER_DEFINITIONS")
 	front := realhost.SendmailConfig{End: alone}.Front(t)
-	c := dialSMTP(t, front.Addr())
-	c.mail(t)
-	c.rcpt(t, "nobody@example.com", "450 4.4.1")
-	c.rcpt(t, "anna@example.com", "250 2.1.5")
+	c := testbed.DialSMTP(t, front.Addr())
+	c.Mail(t)
+	c.Rcpt(t, "nobody@example.com", "450 4.4.1")
+	c.Rcpt(t, "anna@example.com", "250 2.1.5")
 }
 
 // A route to a port that Sendmail has no mailer for, since sendmail.cf was not made
@@ -161,9 +162,9 @@ func TestSendmailDoesNotRefuseForAnUnknownMailer(t *testing.T) {
 	bothWays(t, "", func(t *testing.T, s *sendmailSite) {
 		lines := strings.ReplaceAll(s.lines(t, strings.Contains(t.Name(), "map_only")), " esmtp", " esmtp9")
 		front := realhost.SendmailConfig{End: lines}.Front(t)
-		c := dialSMTP(t, front.Addr())
-		c.mail(t)
-		c.rcpt(t, "anna@example.com", "450 4.3.5")
-		c.rcpt(t, "nobody@example.com", "550 5.1.1")
+		c := testbed.DialSMTP(t, front.Addr())
+		c.Mail(t)
+		c.Rcpt(t, "anna@example.com", "450 4.3.5")
+		c.Rcpt(t, "nobody@example.com", "550 5.1.1")
 	})
 }

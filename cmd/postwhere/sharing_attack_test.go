@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -15,13 +16,13 @@ import (
 type moving struct{ at atomic.Int32 }
 
 // host returns a host that has it while it is there, and another for good.
-func (m *moving) host(t *testing.T, n int32, other string) *oddHost {
+func (m *moving) host(t *testing.T, n int32, other string) *testbed.Host {
 	t.Helper()
-	return startOddHost(t, func(to string) error {
+	return testbed.StartHost(t, func(to string) error {
 		if to == "anna@example.com" && m.at.Load() == n || to == other {
 			return nil
 		}
-		return errNobody
+		return testbed.ErrNobody
 	})
 }
 
@@ -56,7 +57,7 @@ func TestNobodyOnHisWayIsRefusedWhateverHappens(t *testing.T) {
 	anna.at.Store(1)
 	mail1, mail2 := anna.host(t, 1, "bert@example.com"), anna.host(t, 2, "carl@example.com")
 	text := func(i int, more string) string {
-		return siteText(mail1, mail2) + fmt.Sprintf("[search]\nmax_searches = 100000\n[cache]\nshared = \"redis://%s\"\nfile = %q\nowner_refresh = \"50ms\"\nunsure_expire = \"20ms\"\n%s",
+		return testbed.SiteText(mail1, mail2) + fmt.Sprintf("[search]\nmax_searches = 100000\n[cache]\nshared = \"redis://%s\"\nfile = %q\nowner_refresh = \"50ms\"\nunsure_expire = \"20ms\"\n%s",
 			r.Addr(), filepath.Join(t.TempDir(), fmt.Sprint(i)), more)
 	}
 	const n = 3

@@ -9,14 +9,15 @@ import (
 	"time"
 
 	"postwhere/cache"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
 
 // startFrontEnds runs daemons by one configuration, whose memory is shared.
-func startFrontEnds(t *testing.T, n int, server, text string) ([]*daemon, []*recorder) {
+func startFrontEnds(t *testing.T, n int, server, text string) ([]*daemon, []*testbed.Recorder) {
 	t.Helper()
-	all, logs := make([]*daemon, n), make([]*recorder, n)
+	all, logs := make([]*daemon, n), make([]*testbed.Recorder, n)
 	for i := range all {
 		all[i], logs[i] = startDaemon(t, text+fmt.Sprintf("[cache]\nshared = %q\nunsure_expire = \"100ms\"\n", server))
 	}
@@ -93,13 +94,13 @@ func TestDoubtOfOneFrontEndIsOneOfAll(t *testing.T) {
 	t.Parallel()
 	r := realhost.Redis(t, "")
 	var gone atomic.Bool
-	mail1 := startOddHost(t, func(to string) error {
+	mail1 := testbed.StartHost(t, func(to string) error {
 		if to == "anna@example.com" && !gone.Load() {
 			return nil
 		}
-		return errNobody
+		return testbed.ErrNobody
 	})
-	all, _ := startFrontEnds(t, 3, "redis://"+r.Addr(), siteText(mail1))
+	all, _ := startFrontEnds(t, 3, "redis://"+r.Addr(), testbed.SiteText(mail1))
 	all[0].wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	all[0].waitTold(t)
 	all[1].waits(t, "anna@example.com", policy.Deliver, "mail1")
@@ -118,8 +119,8 @@ func TestDoubtOfOneFrontEndIsOneOfAll(t *testing.T) {
 func TestNobodyIsRefusedWhateverBecomesOfTheSharedMemory(t *testing.T) {
 	t.Parallel()
 	r := realhost.Redis(t, "")
-	mail1, mail2 := startOddHost(t, having("anna@example.com", "adam@example.com")), startOddHost(t, having("bert@example.com"))
-	text := strings.Replace(siteText(mail1, mail2), "[[domain]]", "[search]\nmax_searches = 100000\n[[domain]]", 1)
+	mail1, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com", "adam@example.com")), testbed.StartHost(t, testbed.Having("bert@example.com"))
+	text := strings.Replace(testbed.SiteText(mail1, mail2), "[[domain]]", "[search]\nmax_searches = 100000\n[[domain]]", 1)
 	all, logs := startFrontEnds(t, 3, "redis://"+r.Addr(), text)
 	end := make(chan struct{})
 	var load sync.WaitGroup
@@ -144,14 +145,14 @@ func TestNobodyIsRefusedWhateverBecomesOfTheSharedMemory(t *testing.T) {
 	}
 	away := func(n int) {
 		for _, l := range logs {
-			if !realhost.Eventually(func() bool { return l.count("shared memory is away") >= n }) {
+			if !realhost.Eventually(func() bool { return l.Count("shared memory is away") >= n }) {
 				t.Errorf("not away for the %dth time", n)
 			}
 		}
 	}
 	back := func(n int) {
 		for _, l := range logs {
-			if !realhost.Eventually(func() bool { return l.count("shared memory is back") >= n }) {
+			if !realhost.Eventually(func() bool { return l.Count("shared memory is back") >= n }) {
 				t.Errorf("not back for the %dth time", n)
 			}
 		}
@@ -176,12 +177,12 @@ func TestNobodyIsRefusedWhateverBecomesOfTheSharedMemory(t *testing.T) {
 func TestOwnerOfAnotherMachineIsNotAdopted(t *testing.T) {
 	t.Parallel()
 	r := realhost.Redis(t, "")
-	old, now, mail2 := startOddHost(t, having("anna@example.com")), startOddHost(t, having()), startOddHost(t, having("bert@example.com"))
-	one, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), siteText(old, mail2))
+	old, now, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com")), testbed.StartHost(t, testbed.Having()), testbed.StartHost(t, testbed.Having("bert@example.com"))
+	one, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), testbed.SiteText(old, mail2))
 	one[0].wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	one[0].wants(t, "bert@example.com", policy.Deliver, "mail2", policy.SourceSearch)
 	one[0].waitTold(t)
-	two, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), siteText(now, mail2))
+	two, _ := startFrontEnds(t, 1, "redis://"+r.Addr(), testbed.SiteText(now, mail2))
 	if !realhost.Eventually(func() bool { // on a busy machine it may not be answered in time
 		return !two[0].tiers.Consult(t.Context(), policy.AddressOf("anna", "example.com"), func(policy.Answer) bool {
 			t.Error("the old machine is believed")
@@ -198,7 +199,7 @@ func TestOwnerOfAnotherMachineIsNotAdopted(t *testing.T) {
 // with may differ from front end to front end.
 func TestEndpointIsThatOfTheMachine(t *testing.T) {
 	of := func(table string) string {
-		cfg := parse(t, "[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\n"+table)
+		cfg := testbed.Parse(t, "[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\n"+table)
 		return (&world{cfg: cfg}).endpointOf("mail1")
 	}
 	same := of("")

@@ -7,15 +7,16 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
 // heldDaemon is a daemon of which mail1 answers nothing until the gate is open.
-func heldDaemon(t *testing.T) (d *daemon, r *recorder, g *gate, text string) {
+func heldDaemon(t *testing.T) (d *daemon, r *testbed.Recorder, g *testbed.Gate, text string) {
 	t.Helper()
-	g = newGate()
-	t.Cleanup(g.pass)
-	text = siteText(startOddHost(t, g.before(having("anna@example.com")))) + "[search]\ndeadline = \"4m\"\n"
+	g = testbed.NewGate()
+	t.Cleanup(g.Pass)
+	text = testbed.SiteText(testbed.StartHost(t, g.Before(testbed.Having("anna@example.com")))) + "[search]\ndeadline = \"4m\"\n"
 	d, r = startDaemon(t, text)
 	return d, r, g, text
 }
@@ -29,7 +30,7 @@ func askPolicy(t *testing.T, d *daemon) <-chan string {
 	}
 	told := make(chan string, 1)
 	go func() {
-		action, err := readAction(bufio.NewReader(conn))
+		action, err := testbed.ReadAction(bufio.NewReader(conn))
 		if err != nil {
 			action = "nothing"
 		}
@@ -44,7 +45,7 @@ func endsAtOnce(t *testing.T, d *daemon) error {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- d.shutdown(over) }()
+	go func() { ended <- d.Shutdown(over) }()
 	select {
 	case err := <-ended:
 		return err
@@ -57,17 +58,17 @@ func endsAtOnce(t *testing.T, d *daemon) error {
 func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	d, r, g, _ := heldDaemon(t)
 	told := askPolicy(t, d)
-	<-g.reached
+	<-g.Reached
 	draining := make(chan error, 1)
-	go func() { draining <- d.shutdown(context.Background()) }()
-	g.pass()
+	go func() { draining <- d.Shutdown(context.Background()) }()
+	g.Pass()
 	if got := <-told; got != "action=DUNNO" {
 		t.Errorf("told %s", got)
 	}
 	if err := <-draining; err != nil {
 		t.Error(err)
 	}
-	if all := r.all(); len(all) != 1 || all[0].request.Face != "policy" || all[0].finding.Verdict != policy.Deliver {
+	if all := r.All(); len(all) != 1 || all[0].Request.Face != "policy" || all[0].Finding.Verdict != policy.Deliver {
 		t.Errorf("decided %+v", all)
 	}
 }
@@ -76,7 +77,7 @@ func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 func TestShutdownEndsSoonAfterItsTimeIsUp(t *testing.T) {
 	d, _, g, _ := heldDaemon(t)
 	told := askPolicy(t, d)
-	<-g.reached
+	<-g.Reached
 	if err := endsAtOnce(t, d); err == nil {
 		t.Error("no error, though a request was cut off")
 	}
@@ -89,7 +90,7 @@ func TestShutdownEndsSoonAfterItsTimeIsUp(t *testing.T) {
 func TestShutdownDoesNotWaitForAFormerWorld(t *testing.T) {
 	d, _, g, text := heldDaemon(t)
 	told := askPolicy(t, d)
-	<-g.reached
+	<-g.Reached
 	reloads(t, d, text)
 	_ = endsAtOnce(t, d)
 	if got := <-told; got != "nothing" && got != "action=450 4.4.1 Mailbox cannot be looked up now, try again later" {
@@ -99,15 +100,15 @@ func TestShutdownDoesNotWaitForAFormerWorld(t *testing.T) {
 
 // The control socket's server would let its requests go on.
 func TestShutdownCutsOffTheCommandLineToo(t *testing.T) {
-	g := newGate()
-	defer g.pass()
-	dir, d, _ := everyFaceOf(t, startOddHost(t, g.before(having("anna@example.com"))))
+	g := testbed.NewGate()
+	defer g.Pass()
+	dir, d, _ := everyFaceOf(t, testbed.StartHost(t, g.Before(testbed.Having("anna@example.com"))))
 	asked := make(chan error, 1)
 	go func() {
 		_, err := clientOf(t, dir+"/control").query(context.Background(), "anna@example.com")
 		asked <- err
 	}()
-	<-g.reached
+	<-g.Reached
 	if err := endsAtOnce(t, d); err == nil {
 		t.Error("no error, though a request was cut off")
 	}
@@ -126,17 +127,17 @@ func TestSearchOutlivesItsAsker(t *testing.T) {
 		f, _ := d.Search(ctx, policy.Request{Recipient: "anna@example.com"})
 		left <- f
 	}()
-	<-g.reached
+	<-g.Reached
 	leave()
 	if f := <-left; f.Verdict != policy.Defer {
 		t.Errorf("who left is told %v", f.Verdict)
 	}
-	g.pass()
+	g.Pass()
 	f, err := d.Search(t.Context(), policy.Request{Recipient: "anna@example.com"})
 	if err != nil || f.Verdict != policy.Deliver {
 		t.Errorf("the next is told %v because %q, %v", f.Verdict, f.Why, err)
 	}
-	if len(g.reached) > 0 {
+	if len(g.Reached) > 0 {
 		t.Error("the host was asked again")
 	}
 }

@@ -8,11 +8,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postwhere/cmd/postwhere/testbed"
 )
 
 func TestWatchdogIsToldNothingWhileTheDaemonHangs(t *testing.T) {
-	n := listenForNotes(t)
-	t.Setenv("NOTIFY_SOCKET", n.path)
+	n := testbed.ListenForNotes(t)
+	t.Setenv("NOTIFY_SOCKET", n.Path)
 	for name, tt := range map[string]struct {
 		works func(context.Context) error
 		pings int
@@ -28,7 +30,7 @@ func TestWatchdogIsToldNothingWhileTheDaemonHangs(t *testing.T) {
 				manager{newMaillog(io.Discard).program()}.watchdog(ctx, 30*time.Second, tt.works)
 			})
 			pings := 0
-			for n.next(t, 10*time.Millisecond) == "WATCHDOG=1" {
+			for n.Next(t, 10*time.Millisecond) == "WATCHDOG=1" {
 				pings++
 			}
 			if pings != tt.pings {
@@ -39,7 +41,7 @@ func TestWatchdogIsToldNothingWhileTheDaemonHangs(t *testing.T) {
 }
 
 func TestDaemonDoesNotWorkWhileItsLocksAreHeld(t *testing.T) {
-	d, r := startDaemon(t, siteText(startOddHost(t, having("anna@example.com"))))
+	d, r := startDaemon(t, testbed.SiteText(testbed.StartHost(t, testbed.Having("anna@example.com"))))
 	if err := d.works(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -55,7 +57,7 @@ func TestDaemonDoesNotWorkWhileItsLocksAreHeld(t *testing.T) {
 	if err := <-works; err != nil {
 		t.Error(err)
 	}
-	if r.logged("watchdog@") || strings.Contains(selfQuestion, "example") {
+	if r.Logged("watchdog@") || strings.Contains(selfQuestion, "example") {
 		t.Error("the daemon's own question is in the log")
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
 
@@ -26,7 +27,7 @@ func newTestWorld(t *testing.T, text string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWorld(t.Context(), cfg, memory, past{}, nil, slog.New(slog.NewTextHandler(testWriter{t}, nil)))
+	w, err := newWorld(t.Context(), cfg, memory, past{}, nil, slog.New(slog.NewTextHandler(testbed.Log(t), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ hosts = ["mail2", "mail3"]
 // and have anna and adam, and bert.
 func mxWorld(t *testing.T) (*world, *stagedDNS) {
 	t.Helper()
-	mail1, mail2 := startOddHost(t, having("anna@example.com", "adam@example.com")), startOddHost(t, having("bert@example.com"))
+	mail1, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com", "adam@example.com")), testbed.StartHost(t, testbed.Having("bert@example.com"))
 	w := newTestWorld(t, fmt.Sprintf(`
 [[domain]]
 name = "example.com"
@@ -87,7 +88,7 @@ probe = %q
 [mx]
 own_names = ["front"]
 refresh = "1ms"
-`, mail1.address, mail2.address))
+`, mail1.Address, mail2.Address))
 	dns := newStagedDNS()
 	w.resolver = dns
 	return w, dns

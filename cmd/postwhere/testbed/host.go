@@ -1,4 +1,7 @@
-package main
+// Package testbed has what the tests of the program stand on: mail hosts that answer as
+// a test says, an SMTP client, the other end of systemd and of the faces, and a record of
+// what a daemon decided and logged. It is for tests alone.
+package testbed
 
 import (
 	"fmt"
@@ -11,10 +14,10 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// oddHost is a mail host that answers RCPT TO as a test says. Postwhere's
+// Host is a mail host that answers RCPT TO as a test says. Postwhere's
 // nonsense addresses are refused in any case but by one that takes everything.
-type oddHost struct {
-	address  string
+type Host struct {
+	Address  string // HOST:PORT
 	listener net.Listener
 	server   *smtp.Server
 	serving  sync.WaitGroup
@@ -23,17 +26,20 @@ type oddHost struct {
 	rcpts []string // asked about, but for nonsense
 }
 
-// errNobody is how a host refuses an unknown mailbox.
-var errNobody = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such mailbox here"}
+// ErrNobody is how a host refuses an unknown mailbox.
+var ErrNobody = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such mailbox here"}
 
-func isNonsense(to string) bool { return strings.HasPrefix(to, "postwhere") }
+// IsNonsense tells whether an address is one that postwhere calibrates a host with.
+func IsNonsense(to string) bool { return strings.HasPrefix(to, "postwhere") }
 
-func newOddHost(rcpt func(to string) error) (*oddHost, error) {
+// NewHost starts a host on a free port. rcpt returns what it says to an address: nil for
+// yes.
+func NewHost(rcpt func(to string) error) (*Host, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	h := &oddHost{address: l.Addr().String(), listener: l}
+	h := &Host{Address: l.Addr().String(), listener: l}
 	h.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
 		return &oddSession{Session: nil, host: h, rcpt: rcpt}, nil
 	}))
@@ -42,25 +48,26 @@ func newOddHost(rcpt func(to string) error) (*oddHost, error) {
 	return h, nil
 }
 
-// startOddHost is newOddHost until the test ends.
-func startOddHost(t *testing.T, rcpt func(to string) error) *oddHost {
+// StartHost is NewHost until the test ends.
+func StartHost(t *testing.T, rcpt func(to string) error) *Host {
 	t.Helper()
-	h, err := newOddHost(rcpt)
+	h, err := NewHost(rcpt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(h.stop)
+	t.Cleanup(h.Stop)
 	return h
 }
 
-func (h *oddHost) stop() {
+// Stop ends it, and its connections.
+func (h *Host) Stop() {
 	_ = h.listener.Close() // which the server may not know yet
 	_ = h.server.Close()
 	h.serving.Wait()
 }
 
-// asked returns the recipients that it was asked about.
-func (h *oddHost) asked() []string {
+// Asked returns the recipients that it was asked about.
+func (h *Host) Asked() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]string(nil), h.rcpts...)
@@ -68,7 +75,7 @@ func (h *oddHost) asked() []string {
 
 type oddSession struct {
 	smtp.Session
-	host *oddHost
+	host *Host
 	rcpt func(string) error
 }
 
@@ -77,7 +84,7 @@ func (s *oddSession) Reset()                               {}
 func (s *oddSession) Logout() error                        { return nil }
 
 func (s *oddSession) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if !isNonsense(to) {
+	if !IsNonsense(to) {
 		s.host.mu.Lock()
 		s.host.rcpts = append(s.host.rcpts, to)
 		s.host.mu.Unlock()
@@ -85,15 +92,15 @@ func (s *oddSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return s.rcpt(to)
 }
 
-// having returns a host's ways that has these mailboxes.
-func having(mailboxes ...string) func(string) error {
+// Having returns a host's ways that has these mailboxes.
+func Having(mailboxes ...string) func(string) error {
 	return func(to string) error {
 		for _, m := range mailboxes {
 			if m == to {
 				return nil
 			}
 		}
-		return errNobody
+		return ErrNobody
 	}
 }
 
@@ -103,13 +110,13 @@ type silent struct{}
 func (silent) Printf(string, ...any) {}
 func (silent) Println(...any)        {}
 
-// siteText is a configuration of example.com on hosts of these addresses: mail1,
+// SiteText is a configuration of example.com on hosts of these addresses: mail1,
 // mail2 and so on.
-func siteText(hosts ...*oddHost) string {
+func SiteText(hosts ...*Host) string {
 	names, tables := make([]string, len(hosts)), ""
 	for i, h := range hosts {
 		names[i] = fmt.Sprintf("%q", fmt.Sprintf("mail%d", i+1))
-		tables += fmt.Sprintf("[host.mail%d]\nprobe = %q\n", i+1, h.address)
+		tables += fmt.Sprintf("[host.mail%d]\nprobe = %q\n", i+1, h.Address)
 	}
 	return fmt.Sprintf(`
 [listen]
@@ -123,8 +130,8 @@ hosts = [%s]
 %s`, strings.Join(names, ", "), tables)
 }
 
-// listenText is a configuration with these lines in [listen].
-func listenText(mail1 *oddHost, lines string) string {
+// ListenText is a configuration with these lines in [listen].
+func ListenText(mail1 *Host, lines string) string {
 	return "[listen]\nmilter = []\nsocketmap = []\ncontrol = []\n" + lines +
-		"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = \"" + mail1.address + "\"\n"
+		"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = \"" + mail1.Address + "\"\n"
 }

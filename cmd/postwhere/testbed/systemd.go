@@ -1,4 +1,4 @@
-package main
+package testbed
 
 import (
 	"errors"
@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// notifySocket is what systemd reads the daemon's messages from.
-type notifySocket struct {
+// NotifySocket is what systemd reads the daemon's messages from.
+type NotifySocket struct {
 	conn *net.UnixConn
-	path string
+	Path string // for $NOTIFY_SOCKET
 }
 
-func listenForNotes(t *testing.T) *notifySocket {
+// ListenForNotes makes one, in a folder of its own, until the test ends.
+func ListenForNotes(t *testing.T) *NotifySocket {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "postwhere") // t.TempDir is too long for a socket
 	if err != nil {
@@ -30,11 +31,11 @@ func listenForNotes(t *testing.T) *notifySocket {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &notifySocket{conn, path}
+	return &NotifySocket{conn, path}
 }
 
-// next returns the next message, "" if none comes in a while.
-func (n *notifySocket) next(t *testing.T, patience time.Duration) string {
+// Next returns the next message, "" if none comes in a while.
+func (n *NotifySocket) Next(t *testing.T, patience time.Duration) string {
 	t.Helper()
 	_ = n.conn.SetReadDeadline(time.Now().Add(patience))
 	message := make([]byte, 4096)
@@ -45,11 +46,11 @@ func (n *notifySocket) next(t *testing.T, patience time.Duration) string {
 	return string(message[:size])
 }
 
-// wants waits for a message, and passes over those of the watchdog.
-func (n *notifySocket) wants(t *testing.T, want string) {
+// Wants waits for a message, and passes over those of the watchdog.
+func (n *NotifySocket) Wants(t *testing.T, want string) {
 	t.Helper()
 	for {
-		got := n.next(t, time.Minute)
+		got := n.Next(t, time.Minute)
 		if got == "WATCHDOG=1" {
 			continue
 		}
@@ -60,8 +61,8 @@ func (n *notifySocket) wants(t *testing.T, want string) {
 	}
 }
 
-// handedOver listens at an address as systemd does, and returns what the daemon gets.
-func handedOver(t *testing.T, name, network, address string) (file *os.File, at string) {
+// HandOver listens at an address as systemd does, and returns what the daemon gets.
+func HandOver(t *testing.T, name, network, address string) (file *os.File, at string) {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -76,11 +77,11 @@ func handedOver(t *testing.T, name, network, address string) (file *os.File, at 
 		t.Fatal(err)
 	}
 	defer f.Close()
-	return renamed(t, f, name), l.Addr().String()
+	return Rename(t, f, name), l.Addr().String()
 }
 
-// renamed returns a copy of a file that has the name of a socket unit.
-func renamed(t *testing.T, f *os.File, name string) *os.File {
+// Rename returns a copy of a file that has the name of a socket unit.
+func Rename(t *testing.T, f *os.File, name string) *os.File {
 	t.Helper()
 	fd, err := syscall.Dup(int(f.Fd()))
 	if err != nil {

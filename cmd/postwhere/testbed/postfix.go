@@ -1,4 +1,4 @@
-package main
+package testbed
 
 import (
 	"slices"
@@ -10,9 +10,9 @@ import (
 // many lets a client be told no as often as it asks.
 var many = []string{"smtpd_soft_error_limit=1000", "smtpd_hard_error_limit=1000"}
 
-// swallow starts a Postfix that delivers nothing, with a service for each list of
+// Swallow starts a Postfix that delivers nothing, with a service for each list of
 // options.
-func swallow(t *testing.T, services ...string) *realhost.Server {
+func Swallow(t *testing.T, services ...string) *realhost.Server {
 	t.Helper()
 	realhost.Need(t, "postfix")
 	cfg := realhost.PostfixConfig{Main: map[string]string{

@@ -1,4 +1,4 @@
-package main
+package testbed
 
 import (
 	"bufio"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// readAction reads the reply of a policy service.
-func readAction(in *bufio.Reader) (string, error) {
+// ReadAction reads the reply of a policy service.
+func ReadAction(in *bufio.Reader) (string, error) {
 	action, err := in.ReadString('\n')
 	if err != nil {
 		return "", err
@@ -22,13 +22,16 @@ func readAction(in *bufio.Reader) (string, error) {
 	return strings.TrimSpace(action), nil
 }
 
-func netstringOf(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
+// Netstring returns a text as socketmap_table(5) has it on the wire.
+func Netstring(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
 
-func milterFrame(cmd byte, data string) string {
+// MilterFrame returns a packet of the milter protocol.
+func MilterFrame(cmd byte, data string) string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(data)+1))) + string(cmd) + data
 }
 
-func dialPatiently(t *testing.T, network, address string) net.Conn {
+// Dial connects, for a minute at most, until the test ends.
+func Dial(t *testing.T, network, address string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial(network, address)
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package testbed
 
 import (
 	"bufio"
@@ -11,10 +11,27 @@ import (
 	"time"
 )
 
-// say sends the octets of a request, and reads the answer.
-func (p *provisioner) say(t *testing.T, request string) answer {
+// Provisioner is a provisioning system.
+type Provisioner struct {
+	Network string
+	Address string
+	Auth    string // what a request carries
+}
+
+// Answer is what a request came to.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// GoodToken is one that a configuration takes.
+const GoodToken = "0123456789abcdef-._~+/=="
+
+// Say sends the octets of a request, and reads the answer.
+func (p *Provisioner) Say(t *testing.T, request string) Answer {
 	t.Helper()
-	conn := dialPatiently(t, p.network, p.address)
+	conn := Dial(t, p.Network, p.Address)
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
@@ -34,22 +51,22 @@ func (p *provisioner) say(t *testing.T, request string) answer {
 	}
 	_ = conn.Close()
 	<-sent
-	return answer{response.StatusCode, response.Header, strings.TrimSpace(string(body))}
+	return Answer{response.StatusCode, response.Header, strings.TrimSpace(string(body))}
 }
 
-// post sends what curl would, and reads the answer.
-func (p *provisioner) post(t *testing.T, query, kind, body string) answer {
+// Post sends what curl would, and reads the answer.
+func (p *Provisioner) Post(t *testing.T, query, kind, body string) Answer {
 	t.Helper()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, p.network, p.address)
+		return d.DialContext(ctx, p.Network, p.Address)
 	}}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://postwhere/cache/flush"+query, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"Content-Type": kind, "Authorization": p.auth} {
+	for name, value := range map[string]string{"Content-Type": kind, "Authorization": p.Auth} {
 		if value != "" {
 			request.Header.Set(name, value)
 		}
@@ -63,21 +80,5 @@ func (p *provisioner) post(t *testing.T, query, kind, body string) answer {
 	if err != nil {
 		t.Error(err)
 	}
-	return answer{response.StatusCode, response.Header, strings.TrimSpace(string(text))}
+	return Answer{response.StatusCode, response.Header, strings.TrimSpace(string(text))}
 }
-
-// provisioner is a provisioning system.
-type provisioner struct {
-	network string
-	address string
-	auth    string // what a request carries
-}
-
-// answer is what a request came to.
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
-const goodToken = "0123456789abcdef-._~+/=="

@@ -1,4 +1,4 @@
-package main
+package testbed
 
 import (
 	"bytes"
@@ -8,8 +8,8 @@ import (
 	"postwhere/packaging/realhost"
 )
 
-// shortDir returns a folder for sockets, whose paths have to be short.
-func shortDir(t *testing.T) string {
+// ShortDir returns a folder for sockets, whose paths have to be short.
+func ShortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "postwhere")
 	if err != nil {
@@ -19,8 +19,8 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// waitKept waits until the file has all of some texts.
-func waitKept(t *testing.T, file string, texts ...string) {
+// WaitKept waits until the file has all of some texts.
+func WaitKept(t *testing.T, file string, texts ...string) {
 	t.Helper()
 	if !realhost.Eventually(func() bool {
 		kept, _ := os.ReadFile(file)
