@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 )
 
 // postfixLines returns the commands that attach postwhere in one way to the Postfix
@@ -21,7 +22,7 @@ func postfixLines(ctx context.Context, dir string, cfg *config.Config, way attac
 	}
 	var b strings.Builder
 	if unread != nil {
-		b.WriteString("# For a Postfix as it comes, whose lists are empty: the one of this machine cannot be read: " + printable(firstLine(unread.Error())) + "\n")
+		b.WriteString("# For a Postfix as it comes, whose lists are empty: the one of this machine cannot be read: " + maillog.Printable(firstLine(unread.Error())) + "\n")
 	}
 	for _, text := range slices.Concat(todo.hinders, todo.minds) {
 		b.WriteString("# Mind that " + text + ".\n")

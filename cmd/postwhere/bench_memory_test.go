@@ -14,6 +14,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
 )
 
@@ -69,7 +70,7 @@ probe = "127.0.0.1:1"
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := &fullMemory{daemon: newDaemon(newMaillog(io.Discard)), owners: owners, strangers: strangers}
+	m := &fullMemory{daemon: newDaemon(maillog.New(io.Discard)), owners: owners, strangers: strangers}
 	if err := m.Adopt(cfg); err != nil {
 		b.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	gomilter "github.com/d--j/go-milter"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
@@ -120,7 +121,7 @@ func BenchmarkMilter(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d := newDaemon(newMaillog(io.Discard))
+	d := newDaemon(maillog.New(io.Discard))
 	if err := d.Adopt(cfg); err != nil {
 		b.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"postwhere/cache"
 	"postwhere/cache/disk"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
 )
 
@@ -56,7 +57,7 @@ probe = "127.0.0.1:1"
 	answering, all := time.Duration(0), time.Duration(0)
 	for b.Loop() {
 		start := time.Now()
-		d := newDaemon(newMaillog(io.Discard))
+		d := newDaemon(maillog.New(io.Discard))
 		if err := d.Adopt(cfg); err != nil {
 			b.Fatal(err)
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/maillog"
 )
 
 func cacheCommand(c *common) *cobra.Command {
@@ -122,12 +124,12 @@ func (c *common) flush(ctx context.Context, what url.Values) error {
 		return err
 	}
 	name, _, _ := strings.Cut(what.Encode(), "=")
-	_, err = fmt.Fprintf(c.out, "%s: %d owner(s) and %d stranger(s) forgotten\n", printable(strings.TrimSpace(name+" "+what.Get(name))), f.Owners, f.Strangers)
+	_, err = fmt.Fprintf(c.out, "%s: %d owner(s) and %d stranger(s) forgotten\n", maillog.Printable(strings.TrimSpace(name+" "+what.Get(name))), f.Owners, f.Strangers)
 	if f.Why != "" {
-		complain(c.err, "the file has them yet: %s", printable(f.Why))
+		complain(c.err, "the file has them yet: %s", maillog.Printable(f.Why))
 	}
 	if f.SharedWhy != "" {
-		complain(c.err, "the other front ends have them yet, and will be told: %s", printable(f.SharedWhy))
+		complain(c.err, "the other front ends have them yet, and will be told: %s", maillog.Printable(f.SharedWhy))
 	}
 	return err
 }

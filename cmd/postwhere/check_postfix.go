@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/postfix"
 )
 
@@ -36,7 +37,7 @@ func (k *checkup) readPostfix(ctx context.Context) {
 // postfix looks at it.
 func (k *checkup) postfix(ctx context.Context) {
 	if k.unread != nil {
-		k.note("postfix", "not looked at: %s", printable(k.unread.Error()))
+		k.note("postfix", "not looked at: %s", maillog.Printable(k.unread.Error()))
 		return
 	}
 	k.relays(ctx)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 )
 
 // errNoDaemon: nobody answers at the control socket.
@@ -107,7 +108,7 @@ func (c *controlClient) open(ctx context.Context, method, path string, query url
 	case response.StatusCode != http.StatusOK:
 		defer response.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
-		return nil, daemonError{response.Status, printable(strings.TrimSpace(string(text))), response.StatusCode == http.StatusBadRequest}
+		return nil, daemonError{response.Status, maillog.Printable(strings.TrimSpace(string(text))), response.StatusCode == http.StatusBadRequest}
 	}
 	return response.Body, nil
 }

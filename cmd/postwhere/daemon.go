@@ -12,6 +12,7 @@ import (
 	"postwhere/cache/disk"
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
 )
 
@@ -45,13 +46,13 @@ type daemon struct {
 
 // newDaemon returns a daemon that has no configuration yet. What it decides and what
 // befalls it goes to a log; each of observers is told first of what became of a request.
-func newDaemon(m *maillog, observers ...observer) *daemon {
-	d := &daemon{log: m.program(), doors: make(map[doorKey]*door)}
+func newDaemon(m *maillog.Log, observers ...observer) *daemon {
+	d := &daemon{log: m.Program(), doors: make(map[doorKey]*door)}
 	d.observe = func(r policy.Request, f policy.Finding, err error, took time.Duration) {
 		for _, tell := range observers {
 			tell(r, f, err, took)
 		}
-		m.decision(r, f, err, took)
+		m.Decision(r, f, err, took)
 	}
 	d.ctx, d.cutOff = context.WithCancel(context.Background())
 	return d

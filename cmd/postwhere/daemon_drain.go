@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
 )
 
@@ -16,9 +17,9 @@ type noHostError struct {
 
 func (e noHostError) Error() string {
 	if len(e.known) == 0 {
-		return "there is no host " + printable(e.name) + ": no domain's hosts are known yet"
+		return "there is no host " + maillog.Printable(e.name) + ": no domain's hosts are known yet"
 	}
-	return "there is no host " + printable(e.name) + ": the hosts are " + strings.Join(e.known, ", ")
+	return "there is no host " + maillog.Printable(e.name) + ": the hosts are " + strings.Join(e.known, ", ")
 }
 
 // drain takes hosts out of the asking, or back in. If it knows one of them not, it

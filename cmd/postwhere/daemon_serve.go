@@ -10,6 +10,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 )
 
 // startError is why a daemon has not started: its configuration is none, or what that
@@ -36,7 +37,7 @@ func serve(ctx context.Context, file, version string, log io.Writer) error {
 	if err != nil {
 		return startError{err}
 	}
-	d := newDaemon(newMaillog(log))
+	d := newDaemon(maillog.New(log))
 	if d.inherited, err = inherit(activation.Files(true)); err != nil {
 		d.log.Warn("systemd has handed over what cannot be listened on", "why", err.Error())
 	}

@@ -13,6 +13,7 @@ import (
 
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/demo"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
 )
 
@@ -106,7 +107,7 @@ hosts = ["mail1", "mail2", "mail3"]
 	if err := os.WriteFile(t.file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	t.daemon = newDaemon(newMaillog(io.Discard), t.overhear)
+	t.daemon = newDaemon(maillog.New(io.Discard), t.overhear)
 	return t.daemon.Adopt(cfg)
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/testbed"
 )
 
@@ -114,7 +115,7 @@ control   = ["unix:`+dir+`/none/control"]
 name  = "example.com"
 hosts = ["mail1"]
 `)
-	d := newDaemon(newMaillog(testbed.Log(t)))
+	d := newDaemon(maillog.New(testbed.Log(t)))
 	if err := d.Adopt(cfg); err == nil || !strings.HasPrefix(err.Error(), "listen.control unix:"+dir+"/none/control: there is no directory") {
 		t.Errorf("got %v", err)
 	}

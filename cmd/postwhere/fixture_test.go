@@ -4,6 +4,7 @@ import (
 	"io"
 	"testing"
 
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/testbed"
 )
 
@@ -12,7 +13,7 @@ import (
 func startDaemon(t *testing.T, text string) (*daemon, *testbed.Recorder) {
 	t.Helper()
 	r := &testbed.Recorder{}
-	d := newDaemon(newMaillog(io.MultiWriter(testbed.Log(t), r)), r.Observe)
+	d := newDaemon(maillog.New(io.MultiWriter(testbed.Log(t), r)), r.Observe)
 	testbed.Run(t, d, testbed.Parse(t, text))
 	return d, r
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"postwhere/cache"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
 )
 
@@ -75,7 +76,7 @@ func (d *daemon) purgesOf(query url.Values) ([]namedPurge, error) {
 	names := slices.Sorted(maps.Keys(query))
 	for _, name := range names {
 		if !slices.Contains(flushable, name) {
-			return nil, fmt.Errorf("there is no %s: %w", printable(name), errFlushWhat)
+			return nil, fmt.Errorf("there is no %s: %w", maillog.Printable(name), errFlushWhat)
 		}
 	}
 	switch {

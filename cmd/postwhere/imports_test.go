@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"cmd/postwhere/demo":       {},
 	"cmd/postwhere/postfix":    {},
 	"cmd/postwhere/testbed":    {"policy", "cmd/postwhere/config", "packaging/realhost"},
+	"cmd/postwhere/maillog":    {"policy"},
 	"packaging/realhost":       {},
 	"packaging/machine":        {"packaging/realhost"},
 	"cmd/postwhere":            nil, // all of it

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/testbed"
 )
 
@@ -70,7 +71,7 @@ func TestWhatIsNoListenerIsNotInherited(t *testing.T) {
 func adoptsInherited(t *testing.T, text string, files ...*os.File) (*daemon, *testbed.Recorder) {
 	t.Helper()
 	r := &testbed.Recorder{}
-	d := newDaemon(newMaillog(r))
+	d := newDaemon(maillog.New(r))
 	in, err := inherit(files)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +118,7 @@ func TestSocketOfAnUnknownNameIsTold(t *testing.T) {
 func TestSocketOfAnotherNameIsNoListener(t *testing.T) {
 	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
 	file, at := testbed.HandOver(t, "milter", "tcp", "127.0.0.1:0")
-	d := newDaemon(newMaillog(testbed.Log(t)))
+	d := newDaemon(maillog.New(testbed.Log(t)))
 	in, err := inherit([]*os.File{file})
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +136,7 @@ func TestSocketOfOneAddressIsInTheWayOfAllAddresses(t *testing.T) {
 	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
 	file, at := testbed.HandOver(t, "policy", "tcp", "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(at)
-	d := newDaemon(newMaillog(testbed.Log(t)))
+	d := newDaemon(maillog.New(testbed.Log(t)))
 	in, err := inherit([]*os.File{file})
 	if err != nil {
 		t.Fatal(err)

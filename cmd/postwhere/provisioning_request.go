@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"unicode/utf8"
+
+	"postwhere/cmd/postwhere/maillog"
 )
 
 // Bounds of a request.
@@ -53,7 +55,7 @@ func flushQuery(r *http.Request) (url.Values, error) {
 		values += len(all)
 		for _, text := range append(all, name) {
 			if !utf8.ValidString(text) || strings.ContainsRune(text, utf8.RuneError) {
-				return nil, refuse(http.StatusBadRequest, "%s is not UTF-8", printable(name))
+				return nil, refuse(http.StatusBadRequest, "%s is not UTF-8", maillog.Printable(name))
 			}
 		}
 	}
@@ -116,14 +118,14 @@ func objectOf(text string) (url.Values, error) {
 		}
 		key, _ := name.(string) // in an object it is
 		if said.Has(key) {
-			return nil, fmt.Errorf("%s is there twice", printable(key))
+			return nil, fmt.Errorf("%s is there twice", maillog.Printable(key))
 		}
 		var value any
 		if err := in.Decode(&value); err != nil {
 			return nil, err
 		}
 		if said[key], err = textsOf(value); err != nil {
-			return nil, fmt.Errorf("%s: %w", printable(key), err)
+			return nil, fmt.Errorf("%s: %w", maillog.Printable(key), err)
 		}
 	}
 	if _, err := in.Token(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
 )
 
@@ -38,7 +39,7 @@ type resultAnswer struct {
 
 func resultOf(address string, f policy.Finding) reported {
 	r := reported{Why: f.Why, Unsure: f.Verdict == policy.Defer || f.LetIn, result: result{
-		Address: address, Verdict: f.Verdict.String(), Code: codeOf(f),
+		Address: address, Verdict: f.Verdict.String(), Code: maillog.Code(f),
 		Source: f.Source, Age: f.Age.Seconds(), Answers: []resultAnswer{},
 	}}
 	if f.Host != nil {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/testbed"
 )
 
@@ -27,7 +28,7 @@ func TestWatchdogIsToldNothingWhileTheDaemonHangs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Second)
 				defer cancel()
-				manager{newMaillog(io.Discard).program()}.watchdog(ctx, 30*time.Second, tt.works)
+				manager{maillog.New(io.Discard).Program()}.watchdog(ctx, 30*time.Second, tt.works)
 			})
 			pings := 0
 			for n.Next(t, 10*time.Millisecond) == "WATCHDOG=1" {

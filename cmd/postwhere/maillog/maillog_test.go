@@ -1,4 +1,4 @@
-package main
+package maillog
 
 import (
 	"errors"
@@ -95,16 +95,16 @@ func TestForeignTextCannotForgeADecision(t *testing.T) {
 
 func TestForeignRecipientsAreNotLogged(t *testing.T) {
 	r := &testbed.Recorder{}
-	m := newMaillog(r)
-	m.decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, nil, 0)
+	m := New(r)
+	m.Decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, nil, 0)
 	if r.Text() != "" {
 		t.Errorf("logged %q", r.Text())
 	}
-	m.decision(policy.Request{Recipient: "x@example.com"}, policy.Finding{Verdict: policy.Pass, LetIn: true}, nil, 0)
+	m.Decision(policy.Request{Recipient: "x@example.com"}, policy.Finding{Verdict: policy.Pass, LetIn: true}, nil, 0)
 	if !r.Logged("verdict=pass rcpt=<x@example.com>") {
 		t.Errorf("who was let in was not logged: %q", r.Text())
 	}
-	m.decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, errors.New("oops"), 0)
+	m.Decision(policy.Request{Recipient: "x@elsewhere.example"}, policy.Finding{Verdict: policy.Pass}, errors.New("oops"), 0)
 	if !r.Logged("verdict=fault rcpt=<x@elsewhere.example>") {
 		t.Errorf("a fault was not logged: %q", r.Text())
 	}
@@ -112,7 +112,7 @@ func TestForeignRecipientsAreNotLogged(t *testing.T) {
 
 func TestProgramsLogIsOneLineEach(t *testing.T) {
 	r := &testbed.Recorder{}
-	newMaillog(r).program().Warn("two\nlines", "why", "three\r\nmore\x1b")
+	New(r).Program().Warn("two\nlines", "why", "three\r\nmore\x1b")
 	if got := r.Text(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="two\nlines" why="three\r\nmore\x1b"`) {
 		t.Errorf("logged %q", got)
 	}

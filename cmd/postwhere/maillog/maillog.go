@@ -1,4 +1,6 @@
-package main
+// Package maillog writes the log: a line for each decision, and what concerns the program.
+// It is the one place where what strangers say is made fit for a line.
+package maillog
 
 import (
 	"io"
@@ -12,22 +14,25 @@ import (
 	"postwhere/policy"
 )
 
-// maillog writes one line a decision, and what concerns the program.
-type maillog struct {
+// Log writes one line a decision, and what concerns the program. It may be used
+// concurrently.
+type Log struct {
 	lines *log.Logger
 }
 
-func newMaillog(out io.Writer) *maillog {
+// New returns a log that is written to out, with the time before each line unless out is
+// the journal.
+func New(out io.Writer) *Log {
 	// The journal puts the time to a line; elsewhere we do.
 	flags := log.LstdFlags
 	if os.Getenv("JOURNAL_STREAM") != "" {
 		flags = 0
 	}
-	return &maillog{lines: log.New(out, "", flags)}
+	return &Log{lines: log.New(out, "", flags)}
 }
 
-// program returns a logger for what concerns no recipient.
-func (m *maillog) program() *slog.Logger {
+// Program returns a logger for what concerns no recipient.
+func (m *Log) Program() *slog.Logger {
 	return slog.New(slog.NewTextHandler(lineWriter{m.lines}, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey {
@@ -46,10 +51,10 @@ func (w lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// decision writes the line of one decision. What is not ours is not logged:
+// Decision writes the line of one decision. What is not ours is not logged:
 // Postfix asks about every sender and every foreign recipient. A recipient of ours
 // who is let in unsure is.
-func (m *maillog) decision(r policy.Request, f policy.Finding, err error, took time.Duration) {
+func (m *Log) Decision(r policy.Request, f policy.Finding, err error, took time.Duration) {
 	if err == nil && f.Verdict == policy.Pass && !f.LetIn {
 		return
 	}
@@ -76,10 +81,10 @@ func decisionLine(r policy.Request, f policy.Finding, err error, took time.Durat
 	var b strings.Builder
 	b.Grow(256) // which most lines fit in
 	b.WriteString(word(bare(r.QueueID), "NOQUEUE") + ": verdict=" + verdict)
-	b.WriteString(" rcpt=<" + printable(r.Recipient) + ">")
+	b.WriteString(" rcpt=<" + Printable(r.Recipient) + ">")
 	b.WriteString(" host=" + host)
 	b.WriteString(" source=" + word(f.Source, "-"))
-	b.WriteString(" code=" + strconv.Itoa(codeOf(f)))
+	b.WriteString(" code=" + strconv.Itoa(Code(f)))
 	b.WriteString(" answers=" + word(strings.Join(answers, ","), "-"))
 	b.WriteString(" delay=" + strconv.FormatFloat(took.Seconds(), 'f', 4, 64))
 	b.WriteString(" client=" + word(bare(r.Client), "-"))
@@ -97,8 +102,8 @@ func word(s, instead string) string {
 	return s
 }
 
-// printable replaces what could break or forge a line of the log.
-func printable(s string) string {
+// Printable replaces what could break or forge a line of the log.
+func Printable(s string) string {
 	return clip(strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) || r == '>' || r == '<' {
 			return '?'
@@ -115,7 +120,7 @@ func bare(s string) string {
 			return '?'
 		}
 		return r
-	}, printable(s))
+	}, Printable(s))
 }
 
 func clip(s string, most int) string {
@@ -125,9 +130,9 @@ func clip(s string, most int) string {
 	return s
 }
 
-// codeOf returns the SMTP code that the verdict means to the client: 0 with
+// Code returns the SMTP code that the verdict means to the client: 0 with
 // pass, which leaves it to Postfix.
-func codeOf(f policy.Finding) int {
+func Code(f policy.Finding) int {
 	if f.Verdict == policy.Deliver {
 		return 250
 	}
