@@ -61,7 +61,7 @@ func (s *setup) run(ctx context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return exit{exitConfig, err}
 	}
-	if hasDomain(old) && !s.force {
+	if config.HasDomain(old) && !s.force {
 		return exit{exitProblem, fmt.Errorf("%s names a domain already, and is left as it is: change it by hand, or say --force for another in its place", s.file)}
 	}
 	s.asker, s.canAsk = newAsker(s.streams)
@@ -139,9 +139,9 @@ func (s *setup) compose(old string) (string, *config.Config, error) {
 	if n, err := config.Domains(old); err != nil {
 		old = "" // it is of no use; --force was said, and a copy is kept
 	} else if n > 0 {
-		old = withoutDomains(old, s.hosts)
+		old = config.WithoutDomains(old, s.hosts)
 	}
-	text := withDomain(old, s.domains, s.hosts)
+	text := config.WithDomain(old, s.domains, s.hosts)
 	cfg, err := config.Parse(s.file, text)
 	return text, cfg, err
 }
@@ -161,7 +161,7 @@ const groupOfDaemon = "postwhere"
 // write puts the file in place, as a whole, for root and the daemon alone, and keeps a
 // copy of one that was edited.
 func (s *setup) write(text string, old []byte) error {
-	if hasDomain(old) {
+	if config.HasDomain(old) {
 		copied := s.file + "." + time.Now().Format("2006-01-02T15:04:05")
 		if err := replaceFile(copied, string(old)); err != nil {
 			return err

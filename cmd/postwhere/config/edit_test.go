@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -7,26 +7,24 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"postwhere/cmd/postwhere/config"
 )
 
 // The file that a package brings keeps each line but those of its example.
-func TestSetupOfTheShippedFile(t *testing.T) {
+func TestWithDomainInTheShippedFile(t *testing.T) {
 	t.Parallel()
-	shipped, err := os.ReadFile("../../packaging/postwhere.toml")
+	shipped, err := os.ReadFile("../../../packaging/postwhere.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if hasDomain(shipped) {
+	if HasDomain(shipped) {
 		t.Fatal("it is taken for one that was edited")
 	}
-	text := withDomain(string(shipped), []string{"example.org"}, []string{"a", "b:2525"})
-	cfg, err := config.Parse("test.toml", text)
+	text := WithDomain(string(shipped), []string{"example.org"}, []string{"a", "b:2525"})
+	cfg, err := Parse("test.toml", text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cfg.Domain; len(d) != 1 || !slices.Equal(d[0].Name, config.Names{"example.org"}) || !slices.Equal(d[0].Hosts, []string{"a", "b:2525"}) {
+	if d := cfg.Domain; len(d) != 1 || !slices.Equal(d[0].Name, Names{"example.org"}) || !slices.Equal(d[0].Hosts, []string{"a", "b:2525"}) {
 		t.Errorf("got %+v", d)
 	}
 	was, is := strings.Split(string(shipped), "\n"), strings.Split(text, "\n")
@@ -39,7 +37,7 @@ func TestSetupOfTheShippedFile(t *testing.T) {
 	if len(was) != len(is) || len(changed) != 3 || !strings.HasPrefix(changed[0], "#[[domain]]") {
 		t.Errorf("changed: %q", changed)
 	}
-	if !hasDomain([]byte(text)) {
+	if !HasDomain([]byte(text)) {
 		t.Error("once set up, it is not taken for one that was edited")
 	}
 }
@@ -81,7 +79,7 @@ connections = 1
 [search]
 deadline = "9s"
 `
-	if diff := cmp.Diff(want, withoutDomains(text, []string{"x"})); diff != "" {
+	if diff := cmp.Diff(want, WithoutDomains(text, []string{"x"})); diff != "" {
 		t.Error(diff)
 	}
 }

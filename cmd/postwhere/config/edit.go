@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"postwhere/cmd/postwhere/config"
+	"github.com/pelletier/go-toml/v2"
 )
 
 // The lines of an example domain in a configuration file, with the # before each.
@@ -18,9 +18,9 @@ var (
 	hostHeader    = regexp.MustCompile(`^\s*\[\s*host\s*\.\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*\]`)
 )
 
-// withDomain returns a configuration file with a domain in it: in place of the
+// WithDomain returns a configuration file with a domain in it: in place of the
 // example, or at the end. All else stays as it is written.
-func withDomain(text string, names, hosts []string) string {
+func WithDomain(text string, names, hosts []string) string {
 	name, list := nameLine(names), hostsLine(hosts)
 	lines := strings.SplitAfter(text, "\n")
 	at := slices.IndexFunc(lines, func(line string) bool { return exampleDomain.MatchString(strings.TrimSuffix(line, "\n")) })
@@ -73,10 +73,10 @@ func quotedTOML(names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// withoutDomains returns a configuration file without its domains, and without the
+// WithoutDomains returns a configuration file without its domains, and without the
 // sections of hosts that are not among those that stay. Comments before a section
 // that stays do so, too.
-func withoutDomains(text string, hosts []string) string {
+func WithoutDomains(text string, hosts []string) string {
 	var kept, idle []string // idle: comments of which it is not known whose they are
 	dropping := false
 	for line := range strings.Lines(text) {
@@ -101,12 +101,22 @@ func withoutDomains(text string, hosts []string) string {
 	return strings.Join(append(kept, idle...), "")
 }
 
-// hasDomain tells whether a file was edited: it names a domain, or is no file that
+// HasDomain tells whether a file was edited: it names a domain, or is no file that
 // can be read.
-func hasDomain(text []byte) bool {
+func HasDomain(text []byte) bool {
 	if strings.TrimSpace(string(text)) == "" {
 		return false
 	}
-	domains, err := config.Domains(string(text))
+	domains, err := Domains(string(text))
 	return err != nil || domains > 0
+}
+
+// Domains returns how many domains a text names, whatever else is in it. The error says
+// that it is no TOML.
+func Domains(text string) (int, error) {
+	var c struct {
+		Domain []map[string]any `toml:"domain"`
+	}
+	err := toml.Unmarshal([]byte(text), &c)
+	return len(c.Domain), err
 }
