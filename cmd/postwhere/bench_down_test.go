@@ -12,6 +12,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -30,10 +31,10 @@ func BenchmarkHostDown(b *testing.B) {
 			}
 			const warm, lookups = 200, 3800 // as many as there are mailboxes
 			without, with := deadWorld(b, addrs, ""), deadWorld(b, addrs, dead)
-			look := func(w *world, i int) time.Duration {
+			look := func(w *world.World, i int) time.Duration {
 				begun := time.Now()
 				rcpt := benchUser(i%2, i/2) + "@example.com"
-				f, err := w.searcher.Search(b.Context(), policy.Request{Recipient: rcpt})
+				f, err := w.Searcher.Search(b.Context(), policy.Request{Recipient: rcpt})
 				if err != nil || f.Verdict != policy.Deliver {
 					b.Errorf("%s: %v %s %v", rcpt, f.Verdict, f.Why, err)
 				}
@@ -72,7 +73,7 @@ func nobodyThere(b *testing.B) string {
 }
 
 // deadWorld is the search over hosts, the dead one first if there is one.
-func deadWorld(b *testing.B, addrs []string, dead string) *world {
+func deadWorld(b *testing.B, addrs []string, dead string) *world.World {
 	b.Helper()
 	var names []string
 	tables := ""
@@ -93,14 +94,14 @@ func deadWorld(b *testing.B, addrs []string, dead string) *world {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := newWorld(b.Context(), cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
+	w, err := world.New(b.Context(), cfg, memory, world.Past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		w.close(ctx)
+		w.Close(ctx)
 	})
 	return w
 }

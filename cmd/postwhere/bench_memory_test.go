@@ -15,6 +15,7 @@ import (
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/maillog"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 )
 
@@ -74,13 +75,13 @@ probe = "127.0.0.1:1"
 	if err := m.Adopt(cfg); err != nil {
 		b.Fatal(err)
 	}
-	w, err := newWorld(b.Context(), cfg, m.memory, past{}, nil, slog.New(slog.DiscardHandler))
+	w, err := world.New(b.Context(), cfg, m.memory, world.Past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
-	m.search = w.searcher
+	m.search = w.Searcher
 	b.Cleanup(func() {
-		w.close(b.Context())
+		w.Close(b.Context())
 		_ = m.Shutdown(b.Context())
 	})
 	m.learn()

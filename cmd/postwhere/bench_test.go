@@ -12,6 +12,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -41,7 +42,7 @@ func benchHosts(b *testing.B) []string {
 func benchUser(host, i int) string { return fmt.Sprintf("user%d.%d", host, i) }
 
 // benchWorld is the search over hosts, without a daemon around it.
-func benchWorld(b *testing.B, addrs []string, connections int) *world {
+func benchWorld(b *testing.B, addrs []string, connections int) *world.World {
 	b.Helper()
 	text := "[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\", \"mail2\", \"mail3\"]\n[search]\ndeadline = \"30s\"\npreference_wait = \"5s\"\n"
 	for i, addr := range addrs {
@@ -55,14 +56,14 @@ func benchWorld(b *testing.B, addrs []string, connections int) *world {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := newWorld(b.Context(), cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
+	w, err := world.New(b.Context(), cfg, memory, world.Past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		w.close(ctx)
+		w.Close(ctx)
 	})
 	return w
 }
@@ -87,14 +88,14 @@ func askers(n, lookups int, ask func(i int)) []time.Duration {
 }
 
 // lookFor returns an asker for known or unknown addresses, each a new one.
-func lookFor(b *testing.B, w *world, known bool, run int) func(int) {
+func lookFor(b *testing.B, w *world.World, known bool, run int) func(int) {
 	b.Helper()
 	return func(i int) {
 		rcpt, want := fmt.Sprintf("nobody%d.%d@example.com", run, i), policy.Reject
 		if known {
 			rcpt, want = benchUser(i%3, (i/3)%benchUsers)+"@example.com", policy.Deliver
 		}
-		f, err := w.searcher.Search(b.Context(), policy.Request{Recipient: rcpt})
+		f, err := w.Searcher.Search(b.Context(), policy.Request{Recipient: rcpt})
 		if err != nil || f.Verdict != want {
 			b.Errorf("%s: %v %s %v", rcpt, f.Verdict, f.Why, err)
 		}

@@ -16,6 +16,7 @@ import (
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/postfix"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 	"postwhere/probe"
 )
@@ -67,19 +68,19 @@ func checkHosts(ctx context.Context, out io.Writer, cfg *config.Config) (fine bo
 	return !k.failed, err
 }
 
-// allHosts asks the hosts of all domains.
+// AllHosts asks the hosts of all domains.
 func (k *checkup) allHosts(ctx context.Context) error {
 	memory, err := cache.New(k.cfg.MemoryOptions())
 	if err != nil {
 		return err
 	}
-	w, err := newWorld(ctx, k.cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
+	w, err := world.New(ctx, k.cfg, memory, world.Past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	defer w.close(ctx)
-	for _, d := range w.domains {
-		if err := w.resolveMX(ctx, d.Names[0]); err != nil {
+	defer w.Close(ctx)
+	for _, d := range w.Domains {
+		if err := w.ResolveMX(ctx, d.Names[0]); err != nil {
 			k.fail("domain "+d.Names[0], "%v", err)
 		}
 		k.hosts(ctx, d)
@@ -92,19 +93,19 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 	hosts := d.Hosts()
 	learnt := make([][]probe.Calibration, len(hosts))
 	failed := make([]error, len(hosts))
-	said := make([]dialogue, len(hosts))
+	said := make([]world.Dialogue, len(hosts))
 	var asking sync.WaitGroup
 	for i, h := range hosts {
 		asking.Go(func() {
-			ctx := probe.WithTrace(ctx, said[i].note)
-			learnt[i], failed[i] = proberOf(h).Calibrate(ctx, d.AsksAbout())
+			ctx := probe.WithTrace(ctx, said[i].Note)
+			learnt[i], failed[i] = world.ProberOf(h).Calibrate(ctx, d.AsksAbout())
 		})
 	}
 	asking.Wait()
 	for i, h := range hosts {
 		k.host("host "+h.Name, d, h, learnt[i], failed[i])
 		if k.trace {
-			for _, line := range said[i].heard() {
+			for _, line := range said[i].Heard() {
 				_, _ = fmt.Fprintln(k.out, line)
 			}
 		}
@@ -131,7 +132,7 @@ func (k *checkup) route(ctx context.Context, h *policy.Host) {
 
 func (k *checkup) host(what string, d *policy.Domain, h *policy.Host, learnt []probe.Calibration, err error) {
 	if err != nil {
-		k.fail(what, "%v. Is its name right, is it up, and may this machine connect? Until then %s", err, consequence(d, h))
+		k.fail(what, "%v. Is its name right, is it up, and may this machine connect? Until then %s", err, world.Consequence(d, h))
 		return
 	}
 	c := learnt[len(learnt)-1] // the method in use, or the last one tried

@@ -13,6 +13,7 @@ import (
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/maillog"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 )
 
@@ -22,7 +23,7 @@ const drainTime = 25 * time.Second
 // daemon is the running program: one world at a time, the memory, which outlives
 // worlds, and the listeners, of which those that a reload does not change live on.
 type daemon struct {
-	observe observer
+	observe world.Observer
 	log     *slog.Logger
 	memory  *cache.Cache
 	bound   *config.Config // what memory was made for
@@ -31,7 +32,7 @@ type daemon struct {
 	leaving sync.WaitGroup // worlds and listeners that end, and listeners that serve
 	ctx     context.Context
 	cutOff  context.CancelFunc // ends ctx, and what is leaving with it
-	drained drainedHosts
+	drained world.DrainedHosts
 	doubts  policy.Doubts // of all worlds
 	kept    kept
 
@@ -40,13 +41,13 @@ type daemon struct {
 	sharedBy shared.Config // what tiers are made by
 
 	mu     sync.RWMutex
-	world  *world
+	world  *world.World
 	keeper *disk.Keeper // of memory over a restart; nil: there is none
 }
 
 // newDaemon returns a daemon that has no configuration yet. What it decides and what
 // befalls it goes to a log; each of observers is told first of what became of a request.
-func newDaemon(m *maillog.Log, observers ...observer) *daemon {
+func newDaemon(m *maillog.Log, observers ...world.Observer) *daemon {
 	d := &daemon{log: m.Program(), doors: make(map[doorKey]*door)}
 	d.observe = func(r policy.Request, f policy.Finding, err error, took time.Duration) {
 		for _, tell := range observers {
@@ -64,7 +65,7 @@ func (d *daemon) Search(ctx context.Context, r policy.Request) (policy.Finding, 
 	for {
 		w := d.enter()
 		f, err := d.searchIn(ctx, w, r)
-		w.leave()
+		w.Leave()
 		if f.Verdict != policy.Reject || d.is(w) {
 			return f, err
 		}
@@ -72,32 +73,32 @@ func (d *daemon) Search(ctx context.Context, r policy.Request) (policy.Finding, 
 }
 
 // enter returns the world of the day, which stays until it is left.
-func (d *daemon) enter() *world {
+func (d *daemon) enter() *world.World {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	d.world.enter()
+	d.world.Enter()
 	return d.world
 }
 
 // is tells whether w is the world of the day.
-func (d *daemon) is(w *world) bool {
+func (d *daemon) is(w *world.World) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.world == w
 }
 
-func (d *daemon) searchIn(ctx context.Context, w *world, r policy.Request) (policy.Finding, error) {
+func (d *daemon) searchIn(ctx context.Context, w *world.World, r policy.Request) (policy.Finding, error) {
 	if r.Wait > 0 { // a table's; its door may be older than the world
-		r.Wait = time.Duration(w.cfg.Search.MapWait)
+		r.Wait = time.Duration(w.Config.Search.MapWait)
 	}
-	return w.searcher.Search(ctx, r)
+	return w.Searcher.Search(ctx, r)
 }
 
 // Ours tells whether name is a name of one of the domains.
 func (d *daemon) Ours(name string) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.world.searcher.Ours(name)
+	return d.world.Searcher.Ours(name)
 }
 
 // Memory returns what the daemon remembers. It is nil as long as there is no
@@ -108,47 +109,47 @@ func (d *daemon) Memory() *cache.Cache { return d.memory }
 func (d *daemon) traceHeader() string {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.world.cfg.Milter.TraceHeader
+	return d.world.Config.Milter.TraceHeader
 }
 
 // provisioningToken returns what a provisioning system must know, "" if nothing.
 func (d *daemon) provisioningToken() string {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.world.cfg.Provisioning.Token()
+	return d.world.Config.Provisioning.Token()
 }
 
 // Adopt makes cfg what the daemon runs by: first everything that can fail, then
 // the change. On an error everything is as it was.
 func (d *daemon) Adopt(cfg *config.Config) (err error) {
-	before := past{doubts: &d.doubts, drained: &d.drained}
+	before := world.Past{Doubts: &d.doubts, Drained: &d.drained}
 	if d.world == nil {
 		if d.memory, err = cache.New(cfg.MemoryOptions()); err != nil {
 			return err
 		}
 		d.tiers = &tiers{Cache: d.memory}
-		d.bound, before.hosts = cfg, notesOfHosts(d.remember(cfg))
+		d.bound, before.Hosts = cfg, notesOfHosts(d.remember(cfg))
 		defer func() {
 			if err != nil {
 				d.forgo()
 			}
 		}()
 	}
-	w, err := newWorld(context.Background(), cfg, d.tiers, before, d.observe, d.log)
+	w, err := world.New(context.Background(), cfg, d.tiers, before, d.observe, d.log)
 	if err != nil {
 		return err
 	}
 	opened, err := d.openDoors(cfg)
 	if err != nil {
-		w.closeProbers()
+		w.CloseProbers()
 		return err
 	}
 	// A host of the same name may be another machine now: its no is not ours,
 	// neither one that is remembered nor one that is under way.
 	old := d.world
 	if old != nil {
-		old.takeBackMemory()
-		d.tellWhatWaits(old.cfg, cfg)
+		old.TakeBackMemory()
+		d.tellWhatWaits(old.Config, cfg)
 	}
 	d.memory.ForgetStrangers()
 	d.adjustMemory(cfg)
@@ -160,13 +161,13 @@ func (d *daemon) Adopt(cfg *config.Config) (err error) {
 	if d.keeper != nil {
 		d.keeper.TakeNotes(d.notes)
 	}
-	w.start()
+	w.Start()
 	d.switchDoors(cfg, opened)
 	if old != nil {
 		d.leaving.Go(func() {
 			ctx, cancel := context.WithTimeout(d.ctx, drainTime)
 			defer cancel()
-			old.close(ctx)
+			old.Close(ctx)
 		})
 	}
 	return nil
@@ -198,7 +199,7 @@ func (d *daemon) Shutdown(ctx context.Context) error {
 	draining.Wait()
 	d.doors = nil
 	if d.world != nil {
-		d.world.close(ctx)
+		d.world.Close(ctx)
 	}
 	d.leaving.Wait()
 	if d.tiers != nil {

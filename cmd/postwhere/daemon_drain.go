@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"postwhere/cmd/postwhere/maillog"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 )
 
@@ -29,18 +30,18 @@ func (d *daemon) drain(names []string, drained bool) ([]drainage, error) {
 		return nil, errors.New("which hosts?")
 	}
 	w := d.enter()
-	defer w.leave()
-	hosts := w.allHosts()
+	defer w.Leave()
+	hosts := w.AllHosts()
 	for _, name := range names {
-		_, was := d.drained.of(name) // a host may be gone, and its name drained yet
+		_, was := d.drained.Of(name) // a host may be gone, and its name drained yet
 		if !was && !slices.ContainsFunc(hosts, func(h *policy.Host) bool { return h.Name == name }) {
 			return nil, noHostError{name, namesOfHosts(hosts)}
 		}
 	}
-	changed := d.drained.set(names, drained)
+	changed := d.drained.Set(names, drained)
 	for _, h := range hosts {
 		if drained && slices.Contains(changed, h.Name) {
-			proberOf(h).CloseIdle()
+			world.ProberOf(h).CloseIdle()
 		}
 	}
 	if len(changed) > 0 {
@@ -50,8 +51,8 @@ func (d *daemon) drain(names []string, drained bool) ([]drainage, error) {
 	}
 	var all []drainage
 	for _, name := range names {
-		since, _ := d.drained.of(name)
-		one := drainage{Host: name, Drained: drained, Changed: slices.Contains(changed, name), Since: since, Then: w.withoutHost(name)}
+		since, _ := d.drained.Of(name)
+		one := drainage{Host: name, Drained: drained, Changed: slices.Contains(changed, name), Since: since, Then: w.WithoutHost(name)}
 		if one.Changed {
 			d.log.Warn(becomes(drained), "host", name)
 		}

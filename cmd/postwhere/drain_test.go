@@ -57,11 +57,11 @@ func TestDrainKnowsItsHosts(t *testing.T) {
 	if !errors.As(err, &none) || err.Error() != "there is no host MAIL1: the hosts are mail1" {
 		t.Errorf("%v", err)
 	}
-	if _, drained := d.drained.of("mail1"); drained {
+	if _, drained := d.drained.Of("mail1"); drained {
 		t.Error("a wrong call drained mail1")
 	}
 	// A host that is gone, and is drained, can be undrained.
-	d.drained.set([]string{"gone"}, true)
+	d.drained.Set([]string{"gone"}, true)
 	done, err := d.drain([]string{"gone"}, false)
 	if err != nil || len(done) != 1 || done[0].String() != "gone: is asked again" {
 		t.Errorf("%v, %v", done, err)

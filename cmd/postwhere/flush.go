@@ -11,6 +11,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/maillog"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 )
 
@@ -88,7 +89,7 @@ func (d *daemon) purgesOf(query url.Values) ([]namedPurge, error) {
 		return nil, fmt.Errorf("%s: want it once", names[0])
 	}
 	w := d.enter()
-	defer w.leave()
+	defer w.Leave()
 	var all []namedPurge
 	for _, value := range query[names[0]] {
 		p, err := purgeOf(w, names[0], value)
@@ -101,7 +102,7 @@ func (d *daemon) purgesOf(query url.Values) ([]namedPurge, error) {
 }
 
 // purgeOf returns what is to be forgotten by a name that is flushable, and its value.
-func purgeOf(w *world, name, value string) (p cache.Purge, err error) {
+func purgeOf(w *world.World, name, value string) (p cache.Purge, err error) {
 	switch name {
 	case "strangers", "all":
 		if !slices.Contains([]string{"", "1", "true"}, value) {
@@ -116,10 +117,10 @@ func purgeOf(w *world, name, value string) (p cache.Purge, err error) {
 	var a policy.Address
 	switch name {
 	case "address":
-		a, err = w.searcher.Asked(value)
+		a, err = w.Searcher.Asked(value)
 		p.Name = cache.Name{Local: a.Local(), Domain: a.Domain()}
 	case "domain":
-		if a, err = w.searcher.Asked("postmaster@" + value); err != nil {
+		if a, err = w.Searcher.Asked("postmaster@" + value); err != nil {
 			// It may have been one of ours.
 			p.Domain, err = policy.NormalDomain(value)
 			return p, err

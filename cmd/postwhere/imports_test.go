@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"cmd/postwhere/postfix":    {},
 	"cmd/postwhere/testbed":    {"policy", "cmd/postwhere/config", "packaging/realhost"},
 	"cmd/postwhere/maillog":    {"policy"},
+	"cmd/postwhere/world":      {"policy", "probe", "cmd/postwhere/config"},
 	"packaging/realhost":       {},
 	"packaging/machine":        {"packaging/realhost"},
 	"cmd/postwhere":            nil, // all of it

@@ -10,6 +10,7 @@ import (
 	"postwhere/cache/disk"
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/world"
 )
 
 // memoryWait is how long a start waits for the memory of the last run: a million
@@ -20,7 +21,7 @@ const memoryWait = time.Second
 const (
 	noteDoubts     = "doubts"
 	noteDistrusted = "distrusted" // hosts, and since when
-	noteHost       = "host "      // and its name: a hostNote
+	noteHost       = "host "      // and its name: a HostNote
 )
 
 // kept is what is known of the time before, of this run and the last one. A file may tell
@@ -81,11 +82,11 @@ func (d *daemon) recollect(notes map[string][]byte) {
 
 // notesOfHosts returns what was learnt of each host. One that cannot be read is another
 // host.
-func notesOfHosts(notes map[string][]byte) map[string]hostNote {
-	all := make(map[string]hostNote)
+func notesOfHosts(notes map[string][]byte) map[string]world.HostNote {
+	all := make(map[string]world.HostNote)
 	for name, text := range notes {
 		if host, is := strings.CutPrefix(name, noteHost); is {
-			var note hostNote
+			var note world.HostNote
 			_ = json.Unmarshal(text, &note)
 			all[host] = note
 		}
@@ -115,10 +116,10 @@ func (d *daemon) compare(host, settings string) {
 
 // distrust has the owners of hosts asked again that are configured otherwise than
 // they were when they were learnt: in a world before this one, or in the last run.
-func (d *daemon) distrust(old, now *world) {
+func (d *daemon) distrust(old, now *world.World) {
 	before := make(map[string]string)
 	if old != nil {
-		before = old.allSettings()
+		before = old.Settings()
 	}
 	d.kept.mu.Lock()
 	defer d.kept.mu.Unlock()
@@ -127,7 +128,7 @@ func (d *daemon) distrust(old, now *world) {
 			before[host] = settings
 		}
 	}
-	d.kept.now = now.settingsOfName
+	d.kept.now = now.SettingsOfName
 	for host, settings := range before {
 		d.compare(host, settings)
 	}
@@ -167,7 +168,7 @@ func (d *daemon) notes() map[string][]byte {
 	d.mu.RLock()
 	w := d.world
 	d.mu.RUnlock()
-	hosts := w.hostNotes()
+	hosts := w.HostNotes()
 	all := make(map[string][]byte)
 	keep := func(name string, v any) {
 		if note, err := json.Marshal(v); err == nil {
@@ -183,7 +184,7 @@ func (d *daemon) notes() map[string][]byte {
 	d.kept.mu.Lock()
 	defer d.kept.mu.Unlock()
 	for host, text := range d.kept.settings {
-		keep(noteHost+host, hostNote{Settings: text})
+		keep(noteHost+host, world.HostNote{Settings: text})
 	}
 	for host, note := range hosts {
 		keep(noteHost+host, note)

@@ -12,6 +12,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/testbed"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 )
 
@@ -78,8 +79,8 @@ func TestAnswerUnderWayWhenFlushedIsNotBelieved(t *testing.T) {
 		t.Errorf("remembered: %v", m.Answers)
 	}
 	refused := func() bool {
-		for _, h := range d.world.allHosts() {
-			proberOf(h).CloseIdle() // the one of before may be in use for a moment yet
+		for _, h := range d.world.AllHosts() {
+			world.ProberOf(h).CloseIdle() // the one of before may be in use for a moment yet
 		}
 		f, _ := d.Search(t.Context(), policy.Request{Recipient: "anna@example.com"})
 		return f.Verdict == policy.Reject

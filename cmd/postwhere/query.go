@@ -13,6 +13,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 	"postwhere/probe"
 )
@@ -24,7 +25,7 @@ type query struct {
 
 	cfg    *config.Config
 	daemon *controlClient // nil: the hosts are asked from here
-	local  *world         // asks the hosts; nil until it is needed
+	local  *world.World   // asks the hosts; nil until it is needed
 	worst  int            // exit status so far
 }
 
@@ -125,7 +126,7 @@ func (q *query) one(ctx context.Context, address string) error {
 		out.SetEscapeHTML(false) // replies are full of <>
 		return out.Encode(struct {
 			result
-			Trace []traceLine `json:"trace,omitempty"`
+			Trace []world.TraceLine `json:"trace,omitempty"`
 		}{r.result, dialogue})
 	}
 	text := r.line() + "\n"
@@ -137,7 +138,7 @@ func (q *query) one(ctx context.Context, address string) error {
 }
 
 // ask asks the daemon, or the hosts where there is none.
-func (q *query) ask(ctx context.Context, address string) (reported, []traceLine, error) {
+func (q *query) ask(ctx context.Context, address string) (reported, []world.TraceLine, error) {
 	if q.daemon != nil {
 		r, err := q.daemon.query(ctx, address)
 		if err == nil {
@@ -167,39 +168,39 @@ func (q *query) ask(ctx context.Context, address string) (reported, []traceLine,
 // askTracing asks about one address over connections of its own, so that the
 // trace has all of the dialogue and nothing else, and has hosts that gave no answer,
 // too.
-func (q *query) askTracing(ctx context.Context, address string) (reported, []traceLine, error) {
-	var d dialogue
-	w, err := q.newLocal(probe.WithTrace(ctx, d.note))
+func (q *query) askTracing(ctx context.Context, address string) (reported, []world.TraceLine, error) {
+	var d world.Dialogue
+	w, err := q.newLocal(probe.WithTrace(ctx, d.Note))
 	if err != nil {
 		return reported{}, nil, err
 	}
 	q.resolve(ctx, w, address)
-	w.tell(d.fault)
+	w.TellAnswers(d.Fault)
 	f, err := q.search(ctx, w, address)
-	w.close(ctx) // hears the hosts that the verdict did not wait for
-	return resultOf(address, f), d.heard(), err
+	w.Close(ctx) // hears the hosts that the verdict did not wait for
+	return resultOf(address, f), d.Heard(), err
 }
 
 // resolve looks up the hosts of the address's domain, if it has them by MX.
-func (q *query) resolve(ctx context.Context, w *world, address string) {
+func (q *query) resolve(ctx context.Context, w *world.World, address string) {
 	a, _ := policy.ParseAddress(address)
-	if err := w.resolveMX(ctx, a.Domain()); err != nil {
+	if err := w.ResolveMX(ctx, a.Domain()); err != nil {
 		complain(q.err, "%v", err) // and so the verdict is defer
 	}
 }
 
 // search has the hosts asked from here.
-func (q *query) search(ctx context.Context, w *world, address string) (policy.Finding, error) {
-	return w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query", Door: true})
+func (q *query) search(ctx context.Context, w *world.World, address string) (policy.Finding, error) {
+	return w.Searcher.Search(ctx, policy.Request{Recipient: address, Face: "query", Door: true})
 }
 
 // newLocal builds what the daemon would have, to ask the hosts from here.
-func (q *query) newLocal(ctx context.Context) (*world, error) {
+func (q *query) newLocal(ctx context.Context) (*world.World, error) {
 	memory, err := cache.New(q.cfg.MemoryOptions())
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}
-	w, err := newWorld(ctx, q.cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
+	w, err := world.New(ctx, q.cfg, memory, world.Past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}
@@ -208,7 +209,7 @@ func (q *query) newLocal(ctx context.Context) (*world, error) {
 
 func (q *query) closeLocal(ctx context.Context) {
 	if q.local != nil {
-		q.local.close(ctx)
+		q.local.Close(ctx)
 	}
 }
 

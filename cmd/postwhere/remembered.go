@@ -45,7 +45,7 @@ func (d *daemon) memoryStats() memoryStats {
 	var s memoryStats
 	s.Owners, s.Strangers = d.memory.Len()
 	d.mu.RLock()
-	cfg, keeper := d.world.cfg.Cache, d.keeper
+	cfg, keeper := d.world.Config.Cache, d.keeper
 	d.mu.RUnlock()
 	s.MaxOwners, s.MaxStrangers, s.File = cfg.Owners, cfg.Strangers, cfg.File
 	if keeper != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 )
 
@@ -110,7 +111,7 @@ func TestREADMEHasEachFieldOfQuery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range []any{result{}, resultAnswer{}, traceLine{}} {
+	for _, object := range []any{result{}, resultAnswer{}, world.TraceLine{}} {
 		of := reflect.TypeOf(object)
 		for i := range of.NumField() {
 			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")

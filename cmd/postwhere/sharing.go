@@ -64,13 +64,12 @@ func (d *daemon) share(cfg *config.Config) {
 	}
 }
 
-// endpointOf returns where a host is asked and what counts as its yes, in a few letters:
-// what two front ends have to agree on whose hosts are the same.
+// endpointOf is that of the world of the day.
 func (d *daemon) endpointOf(name string) string {
 	d.mu.RLock()
 	w := d.world
 	d.mu.RUnlock()
-	return w.endpointOf(name)
+	return w.EndpointOf(name)
 }
 
 // denied has a mailbox in doubt that another front end's host has denied.
@@ -78,5 +77,5 @@ func (d *daemon) denied(n cache.Name, since time.Time) {
 	d.mu.RLock()
 	w := d.world
 	d.mu.RUnlock()
-	w.searcher.Doubt(policy.AddressOf(n.Local, n.Domain), since)
+	w.Searcher.Doubt(policy.AddressOf(n.Local, n.Domain), since)
 }

@@ -10,6 +10,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/testbed"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -200,7 +201,7 @@ func TestOwnerOfAnotherMachineIsNotAdopted(t *testing.T) {
 func TestEndpointIsThatOfTheMachine(t *testing.T) {
 	of := func(table string) string {
 		cfg := testbed.Parse(t, "[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\n"+table)
-		return (&world{cfg: cfg}).endpointOf("mail1")
+		return (&world.World{Config: cfg}).EndpointOf("mail1")
 	}
 	same := of("")
 	for _, table := range []string{"probe = \"mail1:25\"", "probe = \"smtp:inet:mail1:25\"", "bind_address = \"127.0.0.1\"", "route = \"virtual:\"", "connections = 3"} {

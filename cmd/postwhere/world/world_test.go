@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 )
 
 // newTestWorld builds a world until the test ends. It is not started.
-func newTestWorld(t *testing.T, text string) *world {
+func newTestWorld(t *testing.T, text string) *World {
 	t.Helper()
 	cfg, err := config.Parse("test.toml", text)
 	if err != nil {
@@ -27,14 +27,14 @@ func newTestWorld(t *testing.T, text string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWorld(t.Context(), cfg, memory, past{}, nil, slog.New(slog.NewTextHandler(testbed.Log(t), nil)))
+	w, err := New(t.Context(), cfg, memory, Past{}, nil, slog.New(slog.NewTextHandler(testbed.Log(t), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		w.close(ctx)
+		w.Close(ctx)
 	})
 	return w
 }
@@ -47,9 +47,9 @@ func namesOf(hosts []*policy.Host) string {
 	return strings.Join(names, " ")
 }
 
-func (w *world) look(t *testing.T, recipient string) policy.Finding {
+func (w *World) look(t *testing.T, recipient string) policy.Finding {
 	t.Helper()
-	f, err := w.searcher.Search(t.Context(), policy.Request{Recipient: recipient, Face: "test"})
+	f, err := w.Searcher.Search(t.Context(), policy.Request{Recipient: recipient, Face: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ hosts = ["mail1", "mail2"]
 name  = "example.org"
 hosts = ["mail2", "mail3"]
 `)
-	if w.domains[0].Hosts()[1] != w.domains[1].Hosts()[0] {
+	if w.Domains[0].Hosts()[1] != w.Domains[1].Hosts()[0] {
 		t.Error("mail2 is two hosts: it would be asked over twice as many connections")
 	}
 	if len(w.hosts) != 3 {
@@ -75,7 +75,7 @@ hosts = ["mail2", "mail3"]
 
 // mxWorld is a world whose domain has its hosts by MX: mail1 and mail2 are there,
 // and have anna and adam, and bert.
-func mxWorld(t *testing.T) (*world, *stagedDNS) {
+func mxWorld(t *testing.T) (*World, *stagedDNS) {
 	t.Helper()
 	mail1, mail2 := testbed.StartHost(t, testbed.Having("anna@example.com", "adam@example.com")), testbed.StartHost(t, testbed.Having("bert@example.com"))
 	w := newTestWorld(t, fmt.Sprintf(`
@@ -96,14 +96,14 @@ refresh = "1ms"
 
 func TestMXHostsAreFollowed(t *testing.T) {
 	w, dns := mxWorld(t)
-	w.start()
+	w.Start()
 	<-dns.asked
 	if f := w.look(t, "anna@example.com"); f.Verdict != policy.Defer {
 		t.Errorf("before the hosts are known: %v", f.Verdict)
 	}
 	wants := func(recipient string, want policy.Verdict, hosts string) {
 		t.Helper()
-		if got := namesOf(w.domains[0].Hosts()); got != hosts {
+		if got := namesOf(w.Domains[0].Hosts()); got != hosts {
 			t.Errorf("hosts are %q, want %q", got, hosts)
 		}
 		if f := w.look(t, recipient); f.Verdict != want {
@@ -113,11 +113,11 @@ func TestMXHostsAreFollowed(t *testing.T) {
 	dns.says([]string{"mail1."}, nil)
 	wants("anna@example.com", policy.Deliver, "mail1")
 	wants("bert@example.com", policy.Reject, "mail1")
-	first := w.domains[0].Hosts()[0]
+	first := w.Domains[0].Hosts()[0]
 
 	dns.says([]string{"Mail2.", "front.", "mail1."}, nil)
 	wants("bert@example.com", policy.Deliver, "mail2 mail1")
-	if w.domains[0].Hosts()[1] != first {
+	if w.Domains[0].Hosts()[1] != first {
 		t.Error("mail1 was made anew though it was there all the time")
 	}
 
@@ -139,17 +139,17 @@ func TestMXHostsAreFollowed(t *testing.T) {
 // after them.
 func TestHostThatMXNoLongerNamesIsLetGoOf(t *testing.T) {
 	w, dns := mxWorld(t)
-	w.start()
+	w.Start()
 	<-dns.asked
 	dns.says([]string{"mail1."}, nil)
-	mail1 := w.domains[0].Hosts()[0]
+	mail1 := w.Domains[0].Hosts()[0]
 	dns.says([]string{"mail2."}, nil)
 	w.mu.Lock()
 	if len(w.hosts) != 1 || w.hosts["mail2"] == nil {
 		t.Errorf("hosts are %v", w.hosts)
 	}
 	w.mu.Unlock()
-	proberOf(mail1).Close() // returns when it is closed, whoever closes it
+	ProberOf(mail1).Close() // returns when it is closed, whoever closes it
 	a, err := policy.ParseAddress("anna@example.com")
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestHostThatMXNoLongerNamesIsLetGoOf(t *testing.T) {
 // Without a look-up that comes back there is nothing to hold up the end.
 func TestWorldEndsDuringAnMXLookUp(t *testing.T) {
 	w, dns := mxWorld(t)
-	w.start()
+	w.Start()
 	<-dns.asked
 }
 
@@ -177,13 +177,13 @@ func TestMXIsResolvedOnceForACommand(t *testing.T) {
 		lookups++
 		return nil, errors.New("no name server")
 	})
-	if err := w.resolveMX(t.Context(), "elsewhere.example"); err != nil || lookups != 0 {
+	if err := w.ResolveMX(t.Context(), "elsewhere.example"); err != nil || lookups != 0 {
 		t.Errorf("a foreign domain: %v, %d look-ups", err, lookups)
 	}
-	if err := w.resolveMX(t.Context(), "example.com"); err == nil {
+	if err := w.ResolveMX(t.Context(), "example.com"); err == nil {
 		t.Error("no error without a name server")
 	}
-	if err := w.resolveMX(t.Context(), "example.com"); err != nil || lookups != 1 {
+	if err := w.ResolveMX(t.Context(), "example.com"); err != nil || lookups != 1 {
 		t.Errorf("the second time: %v, %d look-ups, want 1", err, lookups)
 	}
 	if f := w.look(t, "anna@example.com"); f.Verdict != policy.Defer || f.Why != "the domain's hosts are not known yet" {
@@ -195,8 +195,8 @@ func TestMXIsResolvedOnceForACommand(t *testing.T) {
 // a while, and nobody is refused then either.
 func TestHostByMXIsDrained(t *testing.T) {
 	w, dns := mxWorld(t)
-	w.past.drained = &drainedHosts{}
-	w.start()
+	w.past.Drained = &DrainedHosts{}
+	w.Start()
 	<-dns.asked
 	dns.says([]string{"mail1.", "mail2."}, nil)
 	wants := func(recipient string, want policy.Verdict) {
@@ -206,13 +206,13 @@ func TestHostByMXIsDrained(t *testing.T) {
 		}
 	}
 	wants("nobody@example.com", policy.Reject)
-	w.past.drained.set([]string{"mail2"}, true)
+	w.past.Drained.Set([]string{"mail2"}, true)
 	wants("nobody@example.com", policy.Defer)
 	wants("bert@example.com", policy.Defer)
 	wants("anna@example.com", policy.Deliver)
 	dns.says([]string{"mail1."}, nil)
 	dns.says([]string{"mail1.", "mail2."}, nil)
 	wants("somebody@example.com", policy.Defer)
-	w.past.drained.set([]string{"mail2"}, false)
+	w.past.Drained.Set([]string{"mail2"}, false)
 	wants("stranger@example.com", policy.Reject)
 }

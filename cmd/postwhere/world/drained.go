@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"maps"
@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// drainedHosts are the names of the hosts that are out of the asking, and since
+// DrainedHosts are the names of the hosts that are out of the asking, and since
 // when. They outlive worlds, and so reloads, but not the daemon. The zero value is
 // ready, nil has none for ever; it may be used concurrently.
-type drainedHosts struct {
+type DrainedHosts struct {
 	changing sync.Mutex
 	since    atomic.Pointer[map[string]time.Time] // not changed once it is stored
 }
 
-// of returns since when a host is drained.
-func (d *drainedHosts) of(name string) (since time.Time, drained bool) {
+// Of returns since when a host is drained.
+func (d *DrainedHosts) Of(name string) (since time.Time, drained bool) {
 	if d == nil {
 		return time.Time{}, false
 	}
@@ -26,8 +26,8 @@ func (d *drainedHosts) of(name string) (since time.Time, drained bool) {
 	return since, drained
 }
 
-// set drains hosts or ends that, and returns those for which it is a change.
-func (d *drainedHosts) set(names []string, drained bool) (changed []string) {
+// Set drains hosts or ends that, and returns those for which it is a change.
+func (d *DrainedHosts) Set(names []string, drained bool) (changed []string) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	all := make(map[string]time.Time)
@@ -50,9 +50,9 @@ func (d *drainedHosts) set(names []string, drained bool) (changed []string) {
 }
 
 // isDrained returns what tells whether a host is out of the asking.
-func (w *world) isDrained(name string) func() bool {
+func (w *World) isDrained(name string) func() bool {
 	return func() bool {
-		_, drained := w.past.drained.of(name)
+		_, drained := w.past.Drained.Of(name)
 		return drained
 	}
 }

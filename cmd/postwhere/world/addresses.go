@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"context"
@@ -68,8 +68,8 @@ func (h *hostAddresses) lookUp(ctx context.Context, r addressResolver) {
 func plain(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
 // followAddresses keeps the hosts' addresses what DNS says.
-func (w *world) followAddresses(ctx context.Context) {
-	tick := time.NewTicker(time.Duration(w.cfg.MX.Refresh))
+func (w *World) followAddresses(ctx context.Context) {
+	tick := time.NewTicker(time.Duration(w.Config.MX.Refresh))
 	defer tick.Stop()
 	for {
 		for _, h := range w.allAddresses() {
@@ -87,7 +87,7 @@ func (w *world) followAddresses(ctx context.Context) {
 }
 
 // allAddresses returns those of all hosts that there are now.
-func (w *world) allAddresses() []*hostAddresses {
+func (w *World) allAddresses() []*hostAddresses {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := make([]*hostAddresses, 0, len(w.addresses))
@@ -98,7 +98,7 @@ func (w *world) allAddresses() []*hostAddresses {
 }
 
 // nudge has the addresses of new hosts looked up without delay.
-func (w *world) nudge() {
+func (w *World) nudge() {
 	select {
 	case w.newHosts <- struct{}{}:
 	default: // it is to be done already

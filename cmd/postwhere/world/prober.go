@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 // hostsOf returns the hosts of these names, each made once. mu is locked, or
 // nobody else has the world yet.
-func (w *world) hostsOf(names []string) ([]*policy.Host, error) {
+func (w *World) hostsOf(names []string) ([]*policy.Host, error) {
 	var hosts []*policy.Host
 	for _, name := range names {
 		if w.hosts[name] == nil {
@@ -29,8 +29,8 @@ func (w *world) hostsOf(names []string) ([]*policy.Host, error) {
 	return hosts, nil
 }
 
-func (w *world) newHost(name string) (*policy.Host, error) {
-	h, err := w.cfg.HostOf(name)
+func (w *World) newHost(name string) (*policy.Host, error) {
+	h, err := w.Config.HostOf(name)
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", name, err)
 	}
@@ -46,8 +46,8 @@ func (w *world) newHost(name string) (*policy.Host, error) {
 	}, nil
 }
 
-// prober is a host as it is asked, by whichever protocol.
-type prober interface {
+// Prober is a host as it is asked, by whichever protocol.
+type Prober interface {
 	policy.Prober
 	Calibrate(ctx context.Context, domain string) ([]probe.Calibration, error)
 	State() probe.State
@@ -56,10 +56,10 @@ type prober interface {
 	Close()
 }
 
-// proberOf returns what asks a host of a world.
-func proberOf(h *policy.Host) prober { return h.Prober.(prober) }
+// ProberOf returns what asks a host of a world.
+func ProberOf(h *policy.Host) Prober { return h.Prober.(Prober) }
 
-func (w *world) newProber(name string, h config.Host) (prober, error) {
+func (w *World) newProber(name string, h config.Host) (Prober, error) {
 	endpoint, err := probe.ParseEndpoint(h.Probe)
 	if err != nil {
 		return nil, err
@@ -76,16 +76,16 @@ func (w *world) newProber(name string, h config.Host) (prober, error) {
 	}
 	cfg := probe.Config{
 		Name: name, Endpoint: endpoint, Method: h.Method, VRFY252: h.VRFY252,
-		Helo:           policy.ProbeHelo(instanceID(w.cfg.Probe.HeloName), w.cfg.Probe.HeloName),
-		Sender:         w.cfg.Probe.Sender,
-		SecondSender:   "postmaster@" + w.cfg.Probe.HeloName,
+		Helo:           policy.ProbeHelo(instanceID(w.Config.Probe.HeloName), w.Config.Probe.HeloName),
+		Sender:         w.Config.Probe.Sender,
+		SecondSender:   "postmaster@" + w.Config.Probe.HeloName,
 		Control:        h.Control,
 		Security:       security,
 		BindAddress:    from,
 		Connections:    int(h.Connections),
 		Rate:           h.Rate,
-		ConnectTimeout: time.Duration(w.cfg.Probe.ConnectTimeout),
-		ReplyTimeout:   time.Duration(w.cfg.Probe.ReplyTimeout),
+		ConnectTimeout: time.Duration(w.Config.Probe.ConnectTimeout),
+		ReplyTimeout:   time.Duration(w.Config.Probe.ReplyTimeout),
 		Log:            w.log,
 		Drained:        w.isDrained(name),
 		Known:          w.knowledgeOf(name, h),

@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"context"
@@ -55,12 +55,12 @@ func mxHosts(ctx context.Context, r mxResolver, domain string, own []string) ([]
 	return names, nil
 }
 
-// resolveMX looks up, once, the hosts of the domain of that name, if it is one of
+// ResolveMX looks up, once, the hosts of the domain of that name, if it is one of
 // ours and has them by MX. It is for a world that was not started, and is not
 // called concurrently.
-func (w *world) resolveMX(ctx context.Context, name string) error {
-	for i, d := range w.domains {
-		if len(w.cfg.Domain[i].Hosts) == 0 && slices.Contains(d.Names, name) && !w.resolved[d] {
+func (w *World) ResolveMX(ctx context.Context, name string) error {
+	for i, d := range w.Domains {
+		if len(w.Config.Domain[i].Hosts) == 0 && slices.Contains(d.Names, name) && !w.resolved[d] {
 			w.resolved[d] = true
 			return w.adoptMX(ctx, d)
 		}
@@ -69,8 +69,8 @@ func (w *world) resolveMX(ctx context.Context, name string) error {
 }
 
 // followMX keeps the domain's hosts what its MX records say.
-func (w *world) followMX(ctx context.Context, d *policy.Domain) {
-	tick := time.NewTicker(time.Duration(w.cfg.MX.Refresh))
+func (w *World) followMX(ctx context.Context, d *policy.Domain) {
+	tick := time.NewTicker(time.Duration(w.Config.MX.Refresh))
 	defer tick.Stop()
 	for {
 		before := d.Hosts()
@@ -90,10 +90,10 @@ func (w *world) followMX(ctx context.Context, d *policy.Domain) {
 }
 
 // adoptMX looks the domain's MX hosts up, and takes them if they have changed.
-func (w *world) adoptMX(ctx context.Context, d *policy.Domain) error {
+func (w *World) adoptMX(ctx context.Context, d *policy.Domain) error {
 	ctx, cancel := context.WithTimeout(ctx, mxTime)
 	defer cancel()
-	names, err := mxHosts(ctx, w.resolver, d.Names[0], w.cfg.MX.OwnNames)
+	names, err := mxHosts(ctx, w.resolver, d.Names[0], w.Config.MX.OwnNames)
 	if err != nil {
 		return err
 	}
@@ -117,12 +117,12 @@ func (w *world) adoptMX(ctx context.Context, d *policy.Domain) error {
 
 // dropUnused lets go of hosts that no domain has any more. A question that comes
 // too late for that is unsure. mu is locked.
-func (w *world) dropUnused() {
+func (w *World) dropUnused() {
 	for name, h := range w.hosts {
-		if !slices.ContainsFunc(w.domains, func(d *policy.Domain) bool { return slices.Contains(d.Hosts(), h) }) {
+		if !slices.ContainsFunc(w.Domains, func(d *policy.Domain) bool { return slices.Contains(d.Hosts(), h) }) {
 			delete(w.hosts, name)
 			delete(w.addresses, name)
-			w.helpers.Go(proberOf(h).Close)
+			w.helpers.Go(ProberOf(h).Close)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"context"
@@ -76,13 +76,13 @@ refresh = "1ms"
 	book := &addressBook{names: map[string]string{"localhost": "::ffff:192.0.2.7"}, asked: make(chan string)}
 	w.addressResolver = book
 	passes := func(client string) bool {
-		f, err := w.searcher.Search(t.Context(), policy.Request{Recipient: "nobody@example.com", State: "VRFY", Client: client})
+		f, err := w.Searcher.Search(t.Context(), policy.Request{Recipient: "nobody@example.com", State: "VRFY", Client: client})
 		return err == nil && f.Verdict == policy.Pass
 	}
 	if passes("192.0.2.7") {
 		t.Error("an address is known that was not looked up")
 	}
-	w.start()
+	w.Start()
 	// Several look-ups may be under way: some later one has begun after a change.
 	until := func(client string, want bool) {
 		t.Helper()
@@ -120,8 +120,8 @@ unsure = "pass"
 probe = "node7.internal"
 last_resort = true
 `)
-	hosts := w.domains[0].Hosts()
-	if !w.domains[0].HostText || !w.domains[0].PassUnsure || hosts[0].LastResort || !hosts[1].LastResort {
+	hosts := w.Domains[0].Hosts()
+	if !w.Domains[0].HostText || !w.Domains[0].PassUnsure || hosts[0].LastResort || !hosts[1].LastResort {
 		t.Error("the settings do not reach the domain")
 	}
 	for i, want := range []string{"mail1.example.net", "node7.internal"} {
