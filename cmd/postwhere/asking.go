@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+
+	"postwhere/cmd/postwhere/control"
 )
 
 // mustControl returns a client of the daemon, for a command that is nothing without
 // one.
-func (c *common) mustControl() (*controlClient, error) {
+func (c *common) mustControl() (*control.Client, error) {
 	cfg, err := c.load()
 	if err != nil {
 		return nil, err
 	}
-	client := newControlClient(cfg)
+	client := control.NewClient(cfg)
 	if client == nil {
 		return nil, exit{exitNone, errors.New("listen.control is empty: the daemon cannot be asked")}
 	}
@@ -25,12 +27,12 @@ func (c *common) mustControl() (*controlClient, error) {
 // unanswered is the error of such a command that the daemon did not answer as it
 // should.
 func (c *common) unanswered(err error) error {
-	var refused daemonError
+	var refused control.DaemonError
 	switch {
-	case errors.Is(err, errNoDaemon):
+	case errors.Is(err, control.ErrNoDaemon):
 		return exit{exitNone, fmt.Errorf("%w: start it by `postwhere serve`; `postwhere check` asks the hosts without one", err)}
-	case errors.As(err, &refused) && refused.wrongCall:
-		return exit{exitUsage, errors.New(refused.text)}
+	case errors.As(err, &refused) && refused.WrongCall:
+		return exit{exitUsage, errors.New(refused.Text)}
 	}
 	return exit{exitNone, fmt.Errorf("the daemon cannot be asked: %w", err)}
 }
@@ -42,8 +44,8 @@ func (c *common) askMemory(ctx context.Context, method, what string, query url.V
 	if err != nil {
 		return err
 	}
-	defer client.close()
-	body, err := client.open(ctx, method, "/cache/"+what, query)
+	defer client.Close()
+	body, err := client.Open(ctx, method, "/cache/"+what, query)
 	if err != nil {
 		return c.unanswered(err)
 	}

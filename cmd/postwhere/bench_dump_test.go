@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
@@ -57,7 +58,7 @@ func swellsBy(t testing.TB, d *daemon, lines int) float64 {
 			most = max(most, inUse())
 		}
 	}
-	d.dump(w)
+	d.Dump(w)
 	if w.lines != lines {
 		t.Errorf("%d lines, want %d", w.lines, lines)
 	}
@@ -122,11 +123,11 @@ func BenchmarkFlush(b *testing.B) {
 	})
 	b.Logf("quiet: %.1f ms, %.1f of a million above 10 ms", quiet, over)
 	for _, query := range []url.Values{{"domain": {"example.net"}}, {"host": {"mail1"}}} {
-		var done flushed
+		var done control.Flushed
 		start := time.Now()
 		ms, over := longest(func() {
 			var err error
-			if done, err = m.flush(b.Context(), query); err != nil {
+			if done, err = m.Flush(b.Context(), query); err != nil {
 				b.Error(err)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/maillog"
 )
 
@@ -54,7 +55,7 @@ func cacheStatsCommand(c *common) *cobra.Command {
 		Short: "Print how much is remembered, and whether it is kept over a restart",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var s memoryStats
+			var s control.MemoryStats
 			err := c.askMemory(cmd.Context(), http.MethodGet, "stats", nil, func(from io.Reader) error { return json.NewDecoder(from).Decode(&s) })
 			if err != nil {
 				return err
@@ -118,7 +119,7 @@ known of how hosts are asked stays.`,
 
 // flush has the daemon forget, and says what it was.
 func (c *common) flush(ctx context.Context, what url.Values) error {
-	var f flushed
+	var f control.Flushed
 	err := c.askMemory(ctx, http.MethodPost, "flush", what, func(from io.Reader) error { return json.NewDecoder(from).Decode(&f) })
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"postwhere/cache"
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/postfix"
 	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
@@ -168,7 +169,7 @@ func (k *checkup) shared(ctx context.Context) {
 // attached, at the doors that it asks at.
 func (k *checkup) daemon(ctx context.Context) {
 	dead := k.deadDoors(ctx)
-	client := newControlClient(k.cfg)
+	client := control.NewClient(k.cfg)
 	if client == nil {
 		k.note("daemon", "listen.control is empty, so query cannot ask it")
 		if len(dead) > 0 {
@@ -176,11 +177,11 @@ func (k *checkup) daemon(ctx context.Context) {
 		}
 		return
 	}
-	defer client.close()
-	switch _, err := client.query(ctx, "postmaster@invalid"); {
-	case errors.Is(err, errNoDaemon) && len(k.attached) > 0:
+	defer client.Close()
+	switch _, err := client.Query(ctx, "postmaster@invalid"); {
+	case errors.Is(err, control.ErrNoDaemon) && len(k.attached) > 0:
 		k.fail("daemon", "none is running at %s, and Postfix is attached to it: its mail waits, and clients get 4xx, until `systemctl start postwhere`, or `postwhere serve`, runs it", k.cfg.Listen.Control[0])
-	case errors.Is(err, errNoDaemon):
+	case errors.Is(err, control.ErrNoDaemon):
 		k.note("daemon", "none is running at %s: start it by `systemctl enable --now postwhere`, or `postwhere serve` where there is no systemd", k.cfg.Listen.Control[0])
 	case err != nil:
 		k.fail("daemon", "cannot be asked at %s: %v", k.cfg.Listen.Control[0], err)
@@ -196,8 +197,8 @@ func (k *checkup) daemon(ctx context.Context) {
 
 // kept mentions that the daemon cannot keep its memory over a restart: a file that is
 // another user's, who has once run it by hand, is seen nowhere else.
-func (k *checkup) kept(ctx context.Context, client *controlClient) {
-	switch s, err := client.stats(ctx); {
+func (k *checkup) kept(ctx context.Context, client *control.Client) {
+	switch s, err := client.Stats(ctx); {
 	case err != nil:
 		k.fail("daemon", "cannot be asked about its memory: %v", err)
 	case s.Why != "":
@@ -207,14 +208,14 @@ func (k *checkup) kept(ctx context.Context, client *controlClient) {
 
 // drained mentions the hosts that somebody has taken out of the asking, and may
 // have forgotten.
-func (k *checkup) drained(ctx context.Context, client *controlClient) {
-	all, err := client.hosts(ctx)
+func (k *checkup) drained(ctx context.Context, client *control.Client) {
+	all, err := client.Hosts(ctx)
 	if err != nil {
 		k.fail("daemon", "cannot be asked about its hosts: %v", err)
 	}
 	for _, h := range all {
-		if h.State == hostDrained {
-			k.note("host "+h.Host, "%s, by the running daemon: `postwhere undrain %s` takes it back", h.state(), h.Host)
+		if h.State == control.HostDrained {
+			k.note("host "+h.Host, "%s, by the running daemon: `postwhere undrain %s` takes it back", h.InWords(), h.Host)
 		}
 	}
 }

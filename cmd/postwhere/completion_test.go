@@ -135,7 +135,7 @@ func TestShellsComplete(t *testing.T) {
 	check([]string{"undrain", ""}, nil)
 
 	d, _ := startDaemon(t, text)
-	if _, err := d.drain([]string{"mail2"}, true); err != nil {
+	if _, err := d.Drain([]string{"mail2"}, true); err != nil {
 		t.Fatal(err)
 	}
 	check([]string{"undrain", ""}, []string{"mail2"})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
@@ -23,9 +24,9 @@ func (e noHostError) Error() string {
 	return "there is no host " + maillog.Printable(e.name) + ": the hosts are " + strings.Join(e.known, ", ")
 }
 
-// drain takes hosts out of the asking, or back in. If it knows one of them not, it
+// Drain takes hosts out of the asking, or back in. If it knows one of them not, it
 // changes nothing, and returns a noHostError. It may be called concurrently.
-func (d *daemon) drain(names []string, drained bool) ([]drainage, error) {
+func (d *daemon) Drain(names []string, drained bool) ([]control.Drainage, error) {
 	if len(names) == 0 {
 		return nil, errors.New("which hosts?")
 	}
@@ -49,10 +50,10 @@ func (d *daemon) drain(names []string, drained bool) ([]drainage, error) {
 		// is asked at once.
 		d.memory.ForgetStrangers()
 	}
-	var all []drainage
+	var all []control.Drainage
 	for _, name := range names {
 		since, _ := d.drained.Of(name)
-		one := drainage{Host: name, Drained: drained, Changed: slices.Contains(changed, name), Since: since, Then: w.WithoutHost(name)}
+		one := control.Drainage{Host: name, Drained: drained, Changed: slices.Contains(changed, name), Since: since, Then: w.WithoutHost(name)}
 		if one.Changed {
 			d.log.Warn(becomes(drained), "host", name)
 		}

@@ -4,19 +4,20 @@ import (
 	"slices"
 	"time"
 
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/world"
 )
 
-// hosts reports on each host of the day, in the order of domains and of preference.
-func (d *daemon) hosts() []hostReport {
+// Hosts reports on each host of the day, in the order of domains and of preference.
+func (d *daemon) Hosts() []control.HostReport {
 	w := d.enter()
 	defer w.Leave()
-	all := []hostReport{}
+	all := []control.HostReport{}
 	now := time.Now()
 	for _, h := range w.AllHosts() {
-		r := reportOf(h, world.ProberOf(h).State(), now)
+		r := control.ReportOf(h, world.ProberOf(h).State(), now)
 		if since, drained := d.drained.Of(h.Name); drained {
-			r.State, r.Since = hostDrained, since.Format(time.RFC3339)
+			r.State, r.Since = control.HostDrained, since.Format(time.RFC3339)
 		}
 		for _, domain := range w.Domains {
 			if slices.Contains(domain.Hosts(), h) {

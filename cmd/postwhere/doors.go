@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/control"
 	"postwhere/milter"
 	"postwhere/policy/delegation"
 	"postwhere/policy/server"
@@ -116,12 +117,12 @@ func (d *daemon) servedAs(at config.Listener) string {
 // newDoor puts the server of the face behind a listener.
 func (d *daemon) newDoor(key doorKey, l net.Listener, cfg *config.Config) (*door, error) {
 	if key.face == "control" {
-		s := newControlServer(d, d.log)
+		s := control.NewServer(d, d.log)
 		return &door{key, l, s.Serve, s.Shutdown}, nil
 	}
 	if key.face == "provisioning" {
-		s := newProvisioningServer(d, provisioningOptions{
-			at: key.listen, token: d.provisioningToken, limits: cfg.Limits, log: d.log,
+		s := control.NewProvisioningServer(d, control.ProvisioningOptions{
+			At: key.listen, Token: d.provisioningToken, Limits: cfg.Limits, Log: d.log,
 		})
 		return &door{key, l, s.Serve, s.Shutdown}, nil
 	}

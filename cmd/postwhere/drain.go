@@ -44,8 +44,8 @@ func (c *common) drain(ctx context.Context, hosts []string, drained bool) error 
 	if err != nil {
 		return err
 	}
-	defer client.close()
-	done, err := client.drain(ctx, what, hosts)
+	defer client.Close()
+	done, err := client.Drain(ctx, what, hosts)
 	if err != nil {
 		return c.unanswered(err)
 	}

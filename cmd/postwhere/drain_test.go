@@ -21,9 +21,9 @@ func TestDrainedHostRefusesNobodyWhileTheDaemonReloads(t *testing.T) {
 		others.Go(func() { reloads(t, d, text) })
 		others.Go(func() { // a search under way
 			_, _ = d.Search(t.Context(), policy.Request{Recipient: "other1@example.com"})
-			_ = d.hosts()
+			_ = d.Hosts()
 		})
-		if _, err := d.drain([]string{"mail2"}, true); err != nil {
+		if _, err := d.Drain([]string{"mail2"}, true); err != nil {
 			t.Fatal(err)
 		}
 		for j := range 3 {
@@ -33,7 +33,7 @@ func TestDrainedHostRefusesNobodyWhileTheDaemonReloads(t *testing.T) {
 			}
 		}
 		others.Wait()
-		if _, err := d.drain([]string{"mail2"}, false); err != nil {
+		if _, err := d.Drain([]string{"mail2"}, false); err != nil {
 			t.Fatal(err)
 		}
 		f, err := d.Search(t.Context(), policy.Request{Recipient: fmt.Sprintf("stranger%d@example.com", i)})
@@ -52,7 +52,7 @@ func TestDrainedHostRefusesNobodyWhileTheDaemonReloads(t *testing.T) {
 func TestDrainKnowsItsHosts(t *testing.T) {
 	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
 	d, _ := startDaemon(t, testbed.SiteText(mail1))
-	_, err := d.drain([]string{"mail1", "MAIL1"}, true)
+	_, err := d.Drain([]string{"mail1", "MAIL1"}, true)
 	var none noHostError
 	if !errors.As(err, &none) || err.Error() != "there is no host MAIL1: the hosts are mail1" {
 		t.Errorf("%v", err)
@@ -62,7 +62,7 @@ func TestDrainKnowsItsHosts(t *testing.T) {
 	}
 	// A host that is gone, and is drained, can be undrained.
 	d.drained.Set([]string{"gone"}, true)
-	done, err := d.drain([]string{"gone"}, false)
+	done, err := d.Drain([]string{"gone"}, false)
 	if err != nil || len(done) != 1 || done[0].String() != "gone: is asked again" {
 		t.Errorf("%v, %v", done, err)
 	}

@@ -10,15 +10,16 @@ import (
 	"strings"
 
 	"postwhere/cache"
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 )
 
-// flush forgets what a query names: any number of addresses, or one of domain,
+// Flush forgets what a query names: any number of addresses, or one of domain,
 // host, strangers and all. It forgets all of it, or nothing and returns an error that
 // says what is wrong with the query.
-func (d *daemon) flush(ctx context.Context, query url.Values) (f flushed, err error) {
+func (d *daemon) Flush(ctx context.Context, query url.Values) (f control.Flushed, err error) {
 	purges, err := d.purgesOf(query)
 	if err != nil {
 		return f, err
@@ -31,7 +32,7 @@ func (d *daemon) flush(ctx context.Context, query url.Values) (f flushed, err er
 		f.Strangers += strangers
 		toFile = toFile || !p.Strangers
 	}
-	ctx, cancel := context.WithTimeout(ctx, syncWait)
+	ctx, cancel := context.WithTimeout(ctx, control.SyncWait)
 	defer cancel()
 	d.tellOthers(ctx, purges, &f)
 	d.mu.RLock()
@@ -46,16 +47,16 @@ func (d *daemon) flush(ctx context.Context, query url.Values) (f flushed, err er
 }
 
 // tellOthers has the other front ends forget, too, and notes whether they have.
-func (d *daemon) tellOthers(ctx context.Context, purges []namedPurge, f *flushed) {
+func (d *daemon) tellOthers(ctx context.Context, purges []namedPurge, f *control.Flushed) {
 	link := d.tiers.link.Load()
 	if link == nil {
-		f.Others = othersNone
+		f.Others = control.OthersNone
 		return
 	}
-	f.Others = othersTold
+	f.Others = control.OthersTold
 	for _, p := range purges { // each of them, for what cannot be told now waits
 		if err := link.Purge(ctx, p.Purge); err != nil {
-			f.Others, f.SharedWhy = othersLater, err.Error()
+			f.Others, f.SharedWhy = control.OthersLater, err.Error()
 		}
 	}
 }

@@ -32,8 +32,8 @@ func (c *common) hosts(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	defer client.close()
-	all, err := client.hosts(ctx)
+	defer client.Close()
+	all, err := client.Hosts(ctx)
 	if err != nil {
 		return c.unanswered(err)
 	}
@@ -43,7 +43,7 @@ func (c *common) hosts(ctx context.Context, asJSON bool) error {
 		if asJSON {
 			err = out.Encode(r)
 		} else {
-			_, err = io.WriteString(c.out, r.line()+"\n")
+			_, err = io.WriteString(c.out, r.Line()+"\n")
 		}
 		if err != nil {
 			return err

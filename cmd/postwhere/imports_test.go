@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"cmd/postwhere/testbed":    {"policy", "cmd/postwhere/config", "packaging/realhost"},
 	"cmd/postwhere/maillog":    {"policy"},
 	"cmd/postwhere/world":      {"policy", "probe", "cmd/postwhere/config"},
+	"cmd/postwhere/control":    {"policy", "probe", "cmd/postwhere/config", "cmd/postwhere/maillog"},
 	"packaging/realhost":       {},
 	"packaging/machine":        {"packaging/realhost"},
 	"cmd/postwhere":            nil, // all of it

@@ -68,7 +68,7 @@ func TestAnswerUnderWayWhenFlushedIsNotBelieved(t *testing.T) {
 		finished <- f
 	}()
 	<-g.Reached
-	if _, err := d.flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil {
+	if _, err := d.Flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil {
 		t.Fatal(err)
 	}
 	g.Pass()

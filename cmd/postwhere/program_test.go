@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
@@ -74,10 +75,10 @@ func (p *program) kill(t *testing.T) {
 }
 
 // look asks it about an address.
-func (p *program) look(t *testing.T, address string) result {
+func (p *program) look(t *testing.T, address string) control.Result {
 	t.Helper()
 	out, err := exec.Command("postwhere", "-c", p.file, "query", "--json", address).Output()
-	var r result
+	var r control.Result
 	if json.Unmarshal(out, &r) != nil {
 		t.Fatalf("%s: %v: %s", address, err, out)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
@@ -45,8 +46,8 @@ func TestProvisioningSystemFlushes(t *testing.T) {
 		} {
 			p.learn()
 			a := p.Post(t, r.query, r.kind, r.body)
-			var f flushed
-			if err := json.Unmarshal([]byte(a.Body), &f); err != nil || a.Status != 200 || f != (flushed{Owners: r.owners, Strangers: r.strangers, Others: "none"}) {
+			var f control.Flushed
+			if err := json.Unmarshal([]byte(a.Body), &f); err != nil || a.Status != 200 || f != (control.Flushed{Owners: r.owners, Strangers: r.strangers, Others: "none"}) {
 				t.Errorf("%s %q %s: %+v, %v", network, r.query, r.body, a, err)
 			}
 			if a.Header.Get("Content-Type") != asJSON {
@@ -110,7 +111,7 @@ func TestProvisioningSystemIsToldWhatIsWrong(t *testing.T) {
 			{"", asJSON, `all`, 400, "the body cannot be read: want a JSON object"},
 			{"", asJSON, "{\"address\":\"\xff@example.com\"}", 400, "the body cannot be read: it is not UTF-8"},
 			{"", asJSON, `{"address":"\ud800@example.com"}`, 400, "address is not UTF-8"},
-			{"", asJSON, strings.Repeat(" ", maxFlushBody) + `{"all":true}`, 413, "want a body of 131072 octets at most"},
+			{"", asJSON, strings.Repeat(" ", 128<<10) + `{"all":true}`, 413, "want a body of 131072 octets at most"},
 			{"", asForm, "address=" + strings.Repeat("x", 1<<20), 413, "want a body of 131072 octets at most"},
 			{"", asForm + "; charset=iso-8859-1", "all", 415, "want a body of type application/json or application/x-www-form-urlencoded, in UTF-8"},
 			{"", "text/plain", "all", 415, "want a body of type application/json or application/x-www-form-urlencoded, in UTF-8"},
@@ -172,7 +173,7 @@ func TestProvisioningListenerServesNothingElse(t *testing.T) {
 		{"rubbish", "", 400},
 	} {
 		if r.status == 413 {
-			r.headers += "\r\n" + strings.Repeat("x", maxFlushBody+1)
+			r.headers += "\r\n" + strings.Repeat("x", 128<<10+1)
 		}
 		a := p.Say(t, r.line+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+r.headers+"\r\n")
 		if a.Status != r.status {
@@ -215,7 +216,7 @@ func TestProvisioningReachesAllFrontEnds(t *testing.T) {
 		all[1].waits(t, mailbox, policy.Deliver, "mail1")
 	}
 	a := p.Post(t, "?address=anna@example.com&address=adam@example.com", "", "")
-	var f flushed
+	var f control.Flushed
 	if err := json.Unmarshal([]byte(a.Body), &f); err != nil || f.Others != "told" || f.SharedWhy != "" {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -229,7 +230,7 @@ func TestProvisioningReachesAllFrontEnds(t *testing.T) {
 		}
 	}
 	r.Stop(t)
-	if !realhost.Eventually(func() bool { return p.d.memoryStats().SharedWhy != "" }) {
+	if !realhost.Eventually(func() bool { return p.d.MemoryStats().SharedWhy != "" }) {
 		t.Fatal("it is not noticed")
 	}
 	a = p.Post(t, "?all", "", "")

@@ -13,6 +13,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 	"postwhere/probe"
@@ -24,9 +25,9 @@ type query struct {
 	fresh, trace, json bool
 
 	cfg    *config.Config
-	daemon *controlClient // nil: the hosts are asked from here
-	local  *world.World   // asks the hosts; nil until it is needed
-	worst  int            // exit status so far
+	daemon *control.Client // nil: the hosts are asked from here
+	local  *world.World    // asks the hosts; nil until it is needed
+	worst  int             // exit status so far
 }
 
 func queryCommand(c *common) *cobra.Command {
@@ -57,8 +58,8 @@ func (q *query) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if !q.fresh && !q.trace {
-		if q.daemon = newControlClient(q.cfg); q.daemon != nil {
-			defer q.daemon.close()
+		if q.daemon = control.NewClient(q.cfg); q.daemon != nil {
+			defer q.daemon.Close()
 		} else {
 			complain(q.err, "listen.control is empty, so the daemon cannot be asked: asking the hosts")
 		}
@@ -117,7 +118,7 @@ func (q *query) one(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	q.worst = max(q.worst, exitOf(r.result))
+	q.worst = max(q.worst, exitOf(r.Result))
 	if r.Unsure {
 		complain(q.err, "%s: %s", address, r.Why)
 	}
@@ -125,11 +126,11 @@ func (q *query) one(ctx context.Context, address string) error {
 		out := json.NewEncoder(q.out)
 		out.SetEscapeHTML(false) // replies are full of <>
 		return out.Encode(struct {
-			result
+			control.Result
 			Trace []world.TraceLine `json:"trace,omitempty"`
-		}{r.result, dialogue})
+		}{r.Result, dialogue})
 	}
-	text := r.line() + "\n"
+	text := r.Line() + "\n"
 	for _, l := range dialogue {
 		text += l.String() + "\n"
 	}
@@ -138,13 +139,13 @@ func (q *query) one(ctx context.Context, address string) error {
 }
 
 // ask asks the daemon, or the hosts where there is none.
-func (q *query) ask(ctx context.Context, address string) (reported, []world.TraceLine, error) {
+func (q *query) ask(ctx context.Context, address string) (control.Reported, []world.TraceLine, error) {
 	if q.daemon != nil {
-		r, err := q.daemon.query(ctx, address)
+		r, err := q.daemon.Query(ctx, address)
 		if err == nil {
 			return r, nil, nil
 		}
-		if errors.Is(err, errNoDaemon) {
+		if errors.Is(err, control.ErrNoDaemon) {
 			complain(q.err, "no daemon answers at %s: asking the hosts", q.cfg.Listen.Control[0])
 		} else {
 			complain(q.err, "the daemon cannot be asked (%v): asking the hosts", err)
@@ -157,28 +158,28 @@ func (q *query) ask(ctx context.Context, address string) (reported, []world.Trac
 	if q.local == nil {
 		var err error
 		if q.local, err = q.newLocal(ctx); err != nil {
-			return reported{}, nil, err
+			return control.Reported{}, nil, err
 		}
 	}
 	q.resolve(ctx, q.local, address)
 	f, err := q.search(ctx, q.local, address)
-	return resultOf(address, f), nil, err
+	return control.ResultOf(address, f), nil, err
 }
 
 // askTracing asks about one address over connections of its own, so that the
 // trace has all of the dialogue and nothing else, and has hosts that gave no answer,
 // too.
-func (q *query) askTracing(ctx context.Context, address string) (reported, []world.TraceLine, error) {
+func (q *query) askTracing(ctx context.Context, address string) (control.Reported, []world.TraceLine, error) {
 	var d world.Dialogue
 	w, err := q.newLocal(probe.WithTrace(ctx, d.Note))
 	if err != nil {
-		return reported{}, nil, err
+		return control.Reported{}, nil, err
 	}
 	q.resolve(ctx, w, address)
 	w.TellAnswers(d.Fault)
 	f, err := q.search(ctx, w, address)
 	w.Close(ctx) // hears the hosts that the verdict did not wait for
-	return resultOf(address, f), d.Heard(), err
+	return control.ResultOf(address, f), d.Heard(), err
 }
 
 // resolve looks up the hosts of the address's domain, if it has them by MX.
@@ -214,7 +215,7 @@ func (q *query) closeLocal(ctx context.Context) {
 }
 
 // exitOf returns query's exit status.
-func exitOf(r result) int {
+func exitOf(r control.Result) int {
 	switch r.Verdict {
 	case policy.Deliver.String():
 		return exitDeliver

@@ -130,7 +130,7 @@ func TestPurgeThatWaitsIsKept(t *testing.T) {
 	if !realhost.Eventually(func() bool { return log.Logged("shared memory is away") }) {
 		t.Fatal("it is not noticed")
 	}
-	if f, err := one.flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil || f.SharedWhy == "" {
+	if f, err := one.Flush(t.Context(), map[string][]string{"address": {"anna@example.com"}}); err != nil || f.SharedWhy == "" {
 		t.Errorf("%+v, %v", f, err)
 	}
 	reloads(t, one, with+"owner_expire = \"8d\"\n")

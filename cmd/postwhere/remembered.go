@@ -7,23 +7,26 @@ import (
 	"time"
 
 	"postwhere/cache"
+	"postwhere/cmd/postwhere/control"
 	"postwhere/policy"
 )
 
-// dump writes all that is remembered, until the asker has gone.
-func (d *daemon) dump(to io.Writer) {
+// Dump writes all that is remembered, until the asker has gone.
+func (d *daemon) Dump(to io.Writer) {
 	out := bufio.NewWriterSize(to, 1<<16)
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
 	now := time.Now()
 	write := func(n cache.Name, owner string, answers ...policy.Answer) bool {
-		r := remembered{policy.AddressOf(n.Local, n.Domain).String(), owner, make([]storedAnswer, len(answers))}
+		r := control.Remembered{Address: policy.AddressOf(n.Local, n.Domain).String(), Owner: owner, Answers: make([]control.StoredAnswer, len(answers))}
 		for i, a := range answers {
 			reply := a.Reply.String()
 			if reply == "" {
 				reply = a.Why
 			}
-			r.Answers[i] = storedAnswer{a.Host, a.Says.String(), reply, a.Method, max(now.Sub(a.At), 0).Seconds()}
+			r.Answers[i] = control.StoredAnswer{
+				Host: a.Host, Answer: a.Says.String(), Reply: reply, Method: a.Method, Age: max(now.Sub(a.At), 0).Seconds(),
+			}
 		}
 		return lines.Encode(r) == nil
 	}
@@ -40,9 +43,9 @@ func (d *daemon) dump(to io.Writer) {
 	_ = out.Flush()
 }
 
-// memoryStats returns how full memory is.
-func (d *daemon) memoryStats() memoryStats {
-	var s memoryStats
+// MemoryStats returns how full memory is.
+func (d *daemon) MemoryStats() control.MemoryStats {
+	var s control.MemoryStats
 	s.Owners, s.Strangers = d.memory.Len()
 	d.mu.RLock()
 	cfg, keeper := d.world.Config.Cache, d.keeper

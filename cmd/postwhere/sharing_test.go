@@ -40,8 +40,8 @@ func (d *daemon) waits(t *testing.T, recipient string, verdict policy.Verdict, h
 // waitTold waits until all that a front end has learnt is told to the others.
 func (d *daemon) waitTold(t *testing.T) {
 	t.Helper()
-	if !realhost.Eventually(func() bool { s := d.memoryStats(); return s.SharedWhy == "" && s.SharedWaiting == 0 }) {
-		t.Fatalf("%+v", d.memoryStats())
+	if !realhost.Eventually(func() bool { s := d.MemoryStats(); return s.SharedWhy == "" && s.SharedWaiting == 0 }) {
+		t.Fatalf("%+v", d.MemoryStats())
 	}
 }
 
@@ -67,7 +67,7 @@ func TestThreeFrontEndsHaveOneMemory(t *testing.T) {
 	}
 	mail2.AddMailbox(t, "anna@example.com")
 	begun := time.Now()
-	f, err := all[2].flush(t.Context(), map[string][]string{"address": {"Anna@example.com"}})
+	f, err := all[2].Flush(t.Context(), map[string][]string{"address": {"Anna@example.com"}})
 	if err != nil || f.Owners != 1 || f.SharedWhy != "" {
 		t.Errorf("%+v, %v", f, err)
 	}

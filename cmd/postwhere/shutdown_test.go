@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
@@ -103,9 +105,13 @@ func TestShutdownCutsOffTheCommandLineToo(t *testing.T) {
 	g := testbed.NewGate()
 	defer g.Pass()
 	dir, d, _ := everyFaceOf(t, testbed.StartHost(t, g.Before(testbed.Having("anna@example.com"))))
+	cfg := config.Default()
+	cfg.Listen.Control = []config.Listener{{Network: "unix", Address: dir + "/control"}}
+	client := control.NewClient(cfg)
+	defer client.Close()
 	asked := make(chan error, 1)
 	go func() {
-		_, err := clientOf(t, dir+"/control").query(context.Background(), "anna@example.com")
+		_, err := client.Query(context.Background(), "anna@example.com")
 		asked <- err
 	}()
 	<-g.Reached

@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"crypto/sha256"
@@ -16,43 +16,43 @@ import (
 	"postwhere/cmd/postwhere/config"
 )
 
-// provisioningServer is where a provisioning system has addresses forgotten: it
+// ProvisioningServer is where a provisioning system has addresses forgotten: it
 // serves POST /cache/flush, and nothing else.
-type provisioningServer struct {
-	controlServer
+type ProvisioningServer struct {
+	Server
 	most int // connections at once
 }
 
-// provisioningOptions are what a listener for provisioning systems goes by.
-type provisioningOptions struct {
-	at     config.Listener
-	token  func() string // what who asks must know; "": nothing, on this machine
-	limits config.Limits
-	log    *slog.Logger
+// ProvisioningOptions are what a listener for provisioning systems goes by.
+type ProvisioningOptions struct {
+	At     config.Listener
+	Token  func() string // what who asks must know; "": nothing, on this machine
+	Limits config.Limits
+	Log    *slog.Logger
 }
 
-// newProvisioningServer returns the server behind one listener.
-func newProvisioningServer(d flusher, opt provisioningOptions) *provisioningServer {
-	patience := time.Duration(opt.limits.RequestTimeout)
-	return &provisioningServer{most: opt.limits.Connections, controlServer: controlServer{http.Server{
-		Handler:           &provisioning{provisioningOptions: opt, daemon: d, seldom: rate.Sometimes{Interval: time.Minute}},
+// NewProvisioningServer returns the server behind one listener.
+func NewProvisioningServer(d Flusher, opt ProvisioningOptions) *ProvisioningServer {
+	patience := time.Duration(opt.Limits.RequestTimeout)
+	return &ProvisioningServer{most: opt.Limits.Connections, Server: Server{http.Server{
+		Handler:           &provisioning{ProvisioningOptions: opt, daemon: d, seldom: rate.Sometimes{Interval: time.Minute}},
 		ReadHeaderTimeout: patience, ReadTimeout: patience, IdleTimeout: patience,
-		WriteTimeout:                 patience + syncWait + patience, // from the end of the header on
+		WriteTimeout:                 patience + SyncWait + patience, // from the end of the header on
 		MaxHeaderBytes:               1 << 16,
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(opt.log.Handler(), slog.LevelWarn),
+		ErrorLog:                     slog.NewLogLogger(opt.Log.Handler(), slog.LevelWarn),
 	}}}
 }
 
 // Serve serves what l accepts, until Shutdown. Connections beyond the limit wait.
-func (s *provisioningServer) Serve(l net.Listener) error {
-	return s.controlServer.Serve(netutil.LimitListener(l, s.most))
+func (s *ProvisioningServer) Serve(l net.Listener) error {
+	return s.Server.Serve(netutil.LimitListener(l, s.most))
 }
 
 // provisioning answers at one listener.
 type provisioning struct {
-	provisioningOptions
-	daemon flusher
+	ProvisioningOptions
+	daemon Flusher
 	seldom rate.Sometimes // that somebody without the token asks is logged
 }
 
@@ -72,14 +72,14 @@ func (p *provisioning) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil: // the daemon's word on what is asked for
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	default:
-		p.log.Info("flushed for a provisioning system", "client", r.RemoteAddr, "owners", done.Owners, "strangers", done.Strangers)
+		p.Log.Info("flushed for a provisioning system", "client", r.RemoteAddr, "owners", done.Owners, "strangers", done.Strangers)
 		answerJSON(w, done)
 	}
 }
 
 // flush does what a request asks for. The error is a refusal, or says what is wrong
 // with what is asked for.
-func (p *provisioning) flush(r *http.Request) (f flushed, err error) {
+func (p *provisioning) flush(r *http.Request) (f Flushed, err error) {
 	switch {
 	case r.URL.Path != "/cache/flush":
 		return f, refuse(http.StatusNotFound, "there is nothing here but POST /cache/flush")
@@ -88,14 +88,14 @@ func (p *provisioning) flush(r *http.Request) (f flushed, err error) {
 	case fromBrowser(r):
 		return f, refuse(http.StatusForbidden, "this is not for browsers")
 	case !p.permits(r):
-		p.seldom.Do(func() { p.log.Warn("provisioning: a request without the token", "client", r.RemoteAddr) })
+		p.seldom.Do(func() { p.Log.Warn("provisioning: a request without the token", "client", r.RemoteAddr) })
 		return f, refuse(http.StatusUnauthorized, "want Authorization: Bearer and the token in provisioning.token_file")
 	}
 	query, err := flushQuery(r)
 	if err != nil {
 		return f, err
 	}
-	return p.daemon.flush(r.Context(), query)
+	return p.daemon.Flush(r.Context(), query)
 }
 
 // fromBrowser tells whether a page in a browser has sent a request. None has any
@@ -109,9 +109,9 @@ func fromBrowser(r *http.Request) bool {
 // machine reach the listener, one that has lost its token by a reload permits nobody:
 // the configuration has none such, but the listener ends a moment later.
 func (p *provisioning) permits(r *http.Request) bool {
-	want := p.token()
+	want := p.Token()
 	if want == "" {
-		return p.at.Local()
+		return p.At.Local()
 	}
 	given := r.Header.Values("Authorization")
 	if len(given) != 1 {

@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"net/http"
@@ -19,7 +19,7 @@ func TestListenerForOthersWantsATokenThatThereIsNot(t *testing.T) {
 	} {
 		for _, auth := range []string{"", "Bearer", "Bearer "} {
 			request.Header.Set("Authorization", auth)
-			if got := (&provisioning{provisioningOptions: provisioningOptions{at: at, token: func() string { return "" }}}).permits(request); got != want {
+			if got := (&provisioning{ProvisioningOptions: ProvisioningOptions{At: at, Token: func() string { return "" }}}).permits(request); got != want {
 				t.Errorf("%s, %q: %v", at, auth, got)
 			}
 		}

@@ -1,12 +1,12 @@
-package main
+package control
 
 import (
 	"fmt"
 	"time"
 )
 
-// memoryStats is what memory has, and where it is kept.
-type memoryStats struct {
+// MemoryStats is what memory has, and where it is kept.
+type MemoryStats struct {
 	Owners       int    `json:"owners"`
 	MaxOwners    int    `json:"max_owners"`
 	Strangers    int    `json:"strangers"`
@@ -20,15 +20,16 @@ type memoryStats struct {
 	SharedWhy     string `json:"shared_why"`     // it is away, or takes nothing, "": all is well
 }
 
-// remembered is what is known of one address, as `postwhere cache dump` prints it:
+// Remembered is what is known of one address, as `postwhere cache dump` prints it:
 // an object a line. The fields' names and order are fixed.
-type remembered struct {
+type Remembered struct {
 	Address string         `json:"address"` // an owner's in lower case: he has all spellings
 	Owner   string         `json:"owner"`   // its host; "" of a stranger
-	Answers []storedAnswer `json:"answers"`
+	Answers []StoredAnswer `json:"answers"`
 }
 
-type storedAnswer struct {
+// StoredAnswer is what a host said about a Remembered address.
+type StoredAnswer struct {
 	Host   string  `json:"host"`
 	Answer string  `json:"answer"`
 	Reply  string  `json:"reply"`
@@ -37,7 +38,7 @@ type storedAnswer struct {
 }
 
 // String is for people.
-func (s memoryStats) String() string {
+func (s MemoryStats) String() string {
 	kept := "nothing: [cache] file is empty"
 	switch {
 	case s.Why != "":
@@ -55,8 +56,8 @@ func (s memoryStats) String() string {
 	return fmt.Sprintf("owners:    %d of %d\nstrangers: %d of %d\nkept:      %s\nshared:    %s\n", s.Owners, s.MaxOwners, s.Strangers, s.MaxStrangers, kept, shared)
 }
 
-// flushed is what a flush has come to.
-type flushed struct {
+// Flushed is what a flush has come to.
+type Flushed struct {
 	Owners    int    `json:"owners"`
 	Strangers int    `json:"strangers"`
 	Why       string `json:"why"`        // it is not in the file yet, "": it is
@@ -66,10 +67,10 @@ type flushed struct {
 
 // What flushed says of the other front ends.
 const (
-	othersNone  = "none"
-	othersTold  = "told"
-	othersLater = "later"
+	OthersNone  = "none"
+	OthersTold  = "told"
+	OthersLater = "later"
 )
 
-// syncWait is how long a flush waits for the file, and for the other front ends.
-const syncWait = 5 * time.Second
+// SyncWait is how long a flush waits for the file, and for the other front ends.
+const SyncWait = 5 * time.Second

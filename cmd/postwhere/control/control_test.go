@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"context"
@@ -19,7 +19,7 @@ type searcherFunc func(ctx context.Context, r policy.Request) (policy.Finding, e
 
 // searching is a daemon that is asked nothing else.
 type searching struct {
-	controlled
+	Daemon
 	search searcherFunc
 }
 
@@ -28,25 +28,25 @@ func (s searching) Search(ctx context.Context, r policy.Request) (policy.Finding
 }
 
 // serveControl serves a control socket until the test ends, and returns a client.
-func serveControl(t *testing.T, f searcherFunc) *controlClient {
+func serveControl(t *testing.T, f searcherFunc) *Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "c")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newControlServer(searching{search: f}, slog.New(slog.NewTextHandler(testbed.Log(t), nil)))
+	s := NewServer(searching{search: f}, slog.New(slog.NewTextHandler(testbed.Log(t), nil)))
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
 	return clientOf(t, path)
 }
 
-func clientOf(t *testing.T, path string) *controlClient {
+func clientOf(t *testing.T, path string) *Client {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Listen.Control = []config.Listener{{Network: "unix", Address: path}}
-	c := newControlClient(cfg)
-	t.Cleanup(c.close)
+	c := NewClient(cfg)
+	t.Cleanup(c.Close)
 	return c
 }
 
@@ -58,7 +58,7 @@ func TestControlCarriesTheAddressAsItIs(t *testing.T) {
 			}
 			return policy.Finding{Why: "because"}, nil
 		})
-		r, err := c.query(t.Context(), address)
+		r, err := c.Query(t.Context(), address)
 		if err != nil || r.Address != address || r.Verdict != "defer" || r.Why != "because" {
 			t.Errorf("%q: %+v, %v", address, r, err)
 		}
@@ -69,7 +69,7 @@ func TestControlTellsAFault(t *testing.T) {
 	c := serveControl(t, func(context.Context, policy.Request) (policy.Finding, error) {
 		return policy.Finding{}, errors.New("internal fault: oops")
 	})
-	_, err := c.query(t.Context(), "anna@example.com")
+	_, err := c.Query(t.Context(), "anna@example.com")
 	if want := "the daemon says 500 Internal Server Error: internal fault: oops"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -84,14 +84,14 @@ func TestControlWithoutADaemon(t *testing.T) {
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = l.Close()
 	for _, name := range []string{"missing", "dead", "none/missing"} {
-		if _, err := clientOf(t, filepath.Join(dir, name)).query(t.Context(), "anna@example.com"); !errors.Is(err, errNoDaemon) {
+		if _, err := clientOf(t, filepath.Join(dir, name)).Query(t.Context(), "anna@example.com"); !errors.Is(err, ErrNoDaemon) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if newControlClient(&config.Config{}) != nil {
+	if NewClient(&config.Config{}) != nil {
 		t.Error("a client of nobody")
 	}
 }
@@ -103,8 +103,8 @@ func TestControlDoesNotWaitForADaemonThatIsSilent(t *testing.T) {
 		return policy.Finding{}, ctx.Err()
 	})
 	c.patience = 1
-	_, err := c.query(t.Context(), "anna@example.com")
-	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNoDaemon) {
+	_, err := c.Query(t.Context(), "anna@example.com")
+	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNoDaemon) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"cmp"
@@ -10,9 +10,9 @@ import (
 	"postwhere/probe"
 )
 
-// hostReport is a host as `postwhere hosts` prints it and as the control socket
+// HostReport is a host as `postwhere hosts` prints it and as the control socket
 // carries it: an object a line. The fields' names and order are fixed.
-type hostReport struct {
+type HostReport struct {
 	Host         string              `json:"host"`
 	State        string              `json:"state"` // up, down, drained, unasked
 	Since        string              `json:"since"` // RFC 3339, with down and drained
@@ -28,10 +28,11 @@ type hostReport struct {
 	Yes          uint64              `json:"yes"`
 	No           uint64              `json:"no"`
 	Unsure       uint64              `json:"unsure"`
-	Calibrations []calibrationReport `json:"calibrations"`
+	Calibrations []CalibrationReport `json:"calibrations"`
 }
 
-type calibrationReport struct {
+// CalibrationReport is what was learnt of a host for one domain.
+type CalibrationReport struct {
 	Domain  string  `json:"domain"`
 	Method  string  `json:"method"`
 	Tells   bool    `json:"tells"`
@@ -42,14 +43,14 @@ type calibrationReport struct {
 
 // What a host is, in a report.
 const (
-	hostUp      = "up"
-	hostDown    = "down"
-	hostDrained = "drained"
-	hostUnasked = "unasked"
+	HostUp      = "up"
+	HostDown    = "down"
+	HostDrained = "drained"
+	HostUnasked = "unasked"
 )
 
-// line returns the report for people and for cut(1).
-func (r hostReport) line() string {
+// Line returns the report for people and for cut(1).
+func (r HostReport) Line() string {
 	numbers := fmt.Sprintf("connections=%d/%d/%d", r.Open, r.InUse, r.Limit)
 	if r.VRFYs > 0 {
 		numbers += fmt.Sprintf(" vrfys=%d refusals=%d", r.VRFYs, r.Refusals)
@@ -59,27 +60,27 @@ func (r hostReport) line() string {
 	for i, c := range r.Calibrations {
 		learnt[i] = c.String()
 	}
-	return strings.Join([]string{r.Host, r.state(), numbers, cmp.Or(strings.Join(learnt, "; "), "not calibrated")}, "\t")
+	return strings.Join([]string{r.Host, r.InWords(), numbers, cmp.Or(strings.Join(learnt, "; "), "not calibrated")}, "\t")
 }
 
-// state says in words how the host is.
-func (r hostReport) state() string {
+// InWords says how the host is, and since when and why.
+func (r HostReport) InWords() string {
 	since := ""
 	if at, err := time.Parse(time.RFC3339, r.Since); err == nil {
 		since = " since " + at.Local().Format(time.DateTime)
 	}
 	switch {
-	case r.State == hostUnasked:
+	case r.State == HostUnasked:
 		return "not asked yet"
-	case r.State == hostDrained && r.Why != "":
+	case r.State == HostDrained && r.Why != "":
 		return r.State + since + "; down: " + r.Why
-	case r.State == hostDown:
+	case r.State == HostDown:
 		return r.State + since + ": " + r.Why
 	}
 	return r.State + since
 }
 
-func (c calibrationReport) String() string {
+func (c CalibrationReport) String() string {
 	how := fmt.Sprintf("by %s, refuses unknown addresses with %q", c.Method, c.Refusal)
 	if c.Refusal == "" {
 		how = "by " + c.Method
@@ -90,21 +91,21 @@ func (c calibrationReport) String() string {
 	return fmt.Sprintf("%s: %s (%s ago)", c.Domain, how, time.Duration(c.Age*float64(time.Second)).Round(time.Second))
 }
 
-// reportOf is a host's report but for what its prober does not know.
-func reportOf(h *policy.Host, s probe.State, now time.Time) hostReport {
-	r := hostReport{
-		Host: h.Name, State: hostUnasked, Why: s.Why, LastResort: h.LastResort,
+// ReportOf is a host's report but for what its prober does not know.
+func ReportOf(h *policy.Host, s probe.State, now time.Time) HostReport {
+	r := HostReport{
+		Host: h.Name, State: HostUnasked, Why: s.Why, LastResort: h.LastResort,
 		Open: s.Open, InUse: s.InUse, Limit: s.Limit, VRFYs: s.VRFYs, Refusals: s.Refusals, Far: s.Far,
-		Yes: s.Yes, No: s.No, Unsure: s.Unsure, Calibrations: []calibrationReport{},
+		Yes: s.Yes, No: s.No, Unsure: s.Unsure, Calibrations: []CalibrationReport{},
 	}
 	switch {
 	case !s.DownSince.IsZero():
-		r.State, r.Since = hostDown, s.DownSince.Format(time.RFC3339)
+		r.State, r.Since = HostDown, s.DownSince.Format(time.RFC3339)
 	case s.Reached:
-		r.State = hostUp
+		r.State = HostUp
 	}
 	for _, l := range s.Learnt {
-		r.Calibrations = append(r.Calibrations, calibrationReport{
+		r.Calibrations = append(r.Calibrations, CalibrationReport{
 			Domain: l.Domain, Method: l.Method.String(), Tells: l.Tells, Refusal: l.Refusal.String(), Why: l.Why,
 			Age: now.Sub(l.At).Seconds(),
 		})

@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"testing"
@@ -45,11 +45,11 @@ func TestLineOfAHost(t *testing.T) {
 			"mail1\tdrained since 2026-11-24 12:34:56; down: connection refused\tconnections=0/0/4 far=false yes=0 no=0 unsure=0\tnot calibrated",
 		},
 	} {
-		r := reportOf(&policy.Host{Name: "mail1"}, c.state, at)
+		r := ReportOf(&policy.Host{Name: "mail1"}, c.state, at)
 		if c.drained {
-			r.State, r.Since = hostDrained, at.Add(34*time.Minute+56*time.Second).Format(time.RFC3339)
+			r.State, r.Since = HostDrained, at.Add(34*time.Minute+56*time.Second).Format(time.RFC3339)
 		}
-		if got := r.line(); got != c.want {
+		if got := r.Line(); got != c.want {
 			t.Errorf("\ngot  %q\nwant %q", got, c.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"context"
@@ -12,40 +12,40 @@ import (
 	"postwhere/policy"
 )
 
-// controlled is what the control socket asks. Its methods may be called concurrently.
-type controlled interface {
+// Daemon is what the control socket asks. Its methods may be called concurrently.
+type Daemon interface {
 	// Search looks an address up.
 	Search(ctx context.Context, r policy.Request) (policy.Finding, error)
 	// Hosts reports on each host, in the order of domains and of preference.
-	hosts() []hostReport
+	Hosts() []HostReport
 	// Drain takes hosts out of the asking, or back in: all of them, or none and an
 	// error that says why.
-	drain(names []string, drained bool) ([]drainage, error)
-	flusher
+	Drain(names []string, drained bool) ([]Drainage, error)
+	Flusher
 	// Dump writes all that is remembered, until it cannot be written.
-	dump(to io.Writer)
+	Dump(to io.Writer)
 	// MemoryStats returns how full memory is, and where it is kept.
-	memoryStats() memoryStats
+	MemoryStats() MemoryStats
 }
 
-// flusher has memory forget.
-type flusher interface {
+// Flusher has memory forget.
+type Flusher interface {
 	// Flush forgets what a query names: any number of addresses, or one of domain,
 	// host, strangers and all. It forgets all of it, or nothing and returns an error
 	// that says what is wrong with the query.
-	flush(ctx context.Context, query url.Values) (flushed, error)
+	Flush(ctx context.Context, query url.Values) (Flushed, error)
 }
 
-// controlHandler answers the command line, by HTTP over a Unix socket, in JSON:
+// handler answers the command line, by HTTP over a Unix socket, in JSON:
 // GET /query?address=… with a result, GET /hosts with reports, and
 // POST /drain?host=…&host=… or /undrain with what has become of the hosts; and about
 // memory.
-func controlHandler(d controlled) http.Handler {
+func handler(d Daemon) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /hosts", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, d.hosts()) })
+	mux.HandleFunc("GET /hosts", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, d.Hosts()) })
 	for what, drained := range map[string]bool{"drain": true, "undrain": false} {
 		mux.HandleFunc("POST /"+what, func(w http.ResponseWriter, r *http.Request) {
-			done, err := d.drain(r.URL.Query()["host"], drained)
+			done, err := d.Drain(r.URL.Query()["host"], drained)
 			if err != nil {
 				http.Error(w, what+": "+err.Error(), http.StatusBadRequest)
 				return
@@ -60,7 +60,7 @@ func controlHandler(d controlled) http.Handler {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		answerJSON(w, resultOf(address, f))
+		answerJSON(w, ResultOf(address, f))
 	})
 	answerAboutMemory(mux, d)
 	return mux
@@ -71,18 +71,19 @@ func answerJSON(w http.ResponseWriter, answer any) {
 	_ = json.NewEncoder(w).Encode(answer) // an error is the asker's having gone
 }
 
-// controlServer serves the control socket.
-type controlServer struct{ http.Server }
+// Server serves the control socket, by Serve, until Shutdown.
+type Server struct{ http.Server }
 
-func newControlServer(d controlled, log *slog.Logger) *controlServer {
-	return &controlServer{http.Server{
-		Handler: controlHandler(d), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16,
+// NewServer returns a server that asks d.
+func NewServer(d Daemon, log *slog.Logger) *Server {
+	return &Server{http.Server{
+		Handler: handler(d), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}}
 }
 
 // Shutdown drains the server until ctx ends, and then cuts off what is left.
-func (s *controlServer) Shutdown(ctx context.Context) error {
+func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.Server.Shutdown(ctx)
 	if err != nil {
 		_ = s.Close()
@@ -91,16 +92,16 @@ func (s *controlServer) Shutdown(ctx context.Context) error {
 }
 
 // answerAboutMemory has GET /cache/dump return remembered after remembered, GET
-// /cache/stats a memoryStats, and POST /cache/flush a flushed; its query says what, as
+// /cache/stats a MemoryStats, and POST /cache/flush a flushed; its query says what, as
 // flush has it.
-func answerAboutMemory(mux *http.ServeMux, d controlled) {
+func answerAboutMemory(mux *http.ServeMux, d Daemon) {
 	mux.HandleFunc("GET /cache/dump", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/jsonl")
-		d.dump(w)
+		d.Dump(w)
 	})
-	mux.HandleFunc("GET /cache/stats", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, d.memoryStats()) })
+	mux.HandleFunc("GET /cache/stats", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, d.MemoryStats()) })
 	mux.HandleFunc("POST /cache/flush", func(w http.ResponseWriter, r *http.Request) {
-		done, err := d.flush(r.Context(), r.URL.Query())
+		done, err := d.Flush(r.Context(), r.URL.Query())
 		if err != nil {
 			http.Error(w, "cache flush: "+err.Error(), http.StatusBadRequest)
 			return

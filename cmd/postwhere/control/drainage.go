@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// drainage is what draining a host, or ending that, has come to. It travels as JSON.
-type drainage struct {
+// Drainage is what draining a host, or ending that, has come to. It travels as JSON.
+type Drainage struct {
 	Host    string    `json:"host"`
 	Drained bool      `json:"drained"` // it is now
 	Changed bool      `json:"changed"`
@@ -16,7 +16,7 @@ type drainage struct {
 }
 
 // String is for who has done it.
-func (o drainage) String() string {
+func (o Drainage) String() string {
 	switch {
 	case o.Drained && o.Changed:
 		return fmt.Sprintf("%s: drained. It is not asked, and unsure, until `postwhere undrain %s` or a new start of the daemon; a reload leaves it drained. %s",

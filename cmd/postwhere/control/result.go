@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"cmp"
@@ -8,9 +8,9 @@ import (
 	"postwhere/policy"
 )
 
-// result is a finding as query prints it and as the control socket carries it:
+// Result is a finding as query prints it and as the control socket carries it:
 // an object a line. The fields' names and order are fixed.
-type result struct {
+type Result struct {
 	Address   string         `json:"address"`
 	Verdict   string         `json:"verdict"`
 	Host      string         `json:"host"`
@@ -19,17 +19,18 @@ type result struct {
 	Reply     string         `json:"reply"` // enhanced code and text, with reject and defer
 	Source    string         `json:"source"`
 	Age       float64        `json:"age"` // seconds, of the oldest answer that counted
-	Answers   []resultAnswer `json:"answers"`
+	Answers   []ResultAnswer `json:"answers"`
 }
 
-// reported is a result as it comes from the daemon.
-type reported struct {
-	result
+// Reported is a result as it comes from the daemon.
+type Reported struct {
+	Result
 	Why    string `json:"why"`    // there is no other verdict, for the user
 	Unsure bool   `json:"unsure"` // it is not what a host said: defer, or let in unsure
 }
 
-type resultAnswer struct {
+// ResultAnswer is what one host said.
+type ResultAnswer struct {
 	Host   string  `json:"host"`
 	Answer string  `json:"answer"`
 	Reply  string  `json:"reply"` // the host's own words; why it gave none, if it did not
@@ -37,10 +38,11 @@ type resultAnswer struct {
 	MS     float64 `json:"ms"`
 }
 
-func resultOf(address string, f policy.Finding) reported {
-	r := reported{Why: f.Why, Unsure: f.Verdict == policy.Defer || f.LetIn, result: result{
+// ResultOf returns a finding about an address, as it was given.
+func ResultOf(address string, f policy.Finding) Reported {
+	r := Reported{Why: f.Why, Unsure: f.Verdict == policy.Defer || f.LetIn, Result: Result{
 		Address: address, Verdict: f.Verdict.String(), Code: maillog.Code(f),
-		Source: f.Source, Age: f.Age.Seconds(), Answers: []resultAnswer{},
+		Source: f.Source, Age: f.Age.Seconds(), Answers: []ResultAnswer{},
 	}}
 	if f.Host != nil {
 		r.Host, r.Transport = f.Host.Name, f.Host.Route
@@ -52,7 +54,7 @@ func resultOf(address string, f policy.Finding) reported {
 		if a.Says == policy.Unasked {
 			continue // the verdict did not wait for it
 		}
-		r.Answers = append(r.Answers, resultAnswer{
+		r.Answers = append(r.Answers, ResultAnswer{
 			Host: a.Host, Answer: a.Says.String(), Reply: cmp.Or(a.Reply.String(), a.Why), Method: a.Method,
 			MS: float64(a.Took.Microseconds()) / 1000,
 		})
@@ -60,7 +62,7 @@ func resultOf(address string, f policy.Finding) reported {
 	return r
 }
 
-// line returns the result for people and for cut(1).
-func (r result) line() string {
+// Line returns the result for people and for cut(1).
+func (r Result) Line() string {
 	return fmt.Sprintf("%s\t%s\t%s\t%s", r.Address, r.Verdict, r.Host, r.Transport)
 }
