@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/control"
+	"postwhere/cmd/postwhere/daemon"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
@@ -37,12 +38,12 @@ func (c *counted) Write(text []byte) (int, error) {
 // of it is in use at its largest, with the collector made to run all the time.
 func BenchmarkDump(b *testing.B) {
 	m := remembers(b, manyOwners, 0)
-	b.ReportMetric(swellsBy(b, m.daemon, manyOwners)/1e6, "MB/swollen")
+	b.ReportMetric(swellsBy(b, m.Daemon, manyOwners)/1e6, "MB/swollen")
 }
 
 // swellsBy dumps what a daemon remembers, and returns by how many bytes of heap it
 // swells.
-func swellsBy(t testing.TB, d *daemon, lines int) float64 {
+func swellsBy(t testing.TB, d *daemon.Daemon, lines int) float64 {
 	t.Helper()
 	inUse := func() float64 {
 		runtime.GC()
@@ -71,7 +72,7 @@ func TestDumpDoesNotSwell(t *testing.T) {
 	yes := policy.Answer{Host: "mail1", Says: policy.Yes, Method: "vrfy", At: time.Now()}
 	const n = 100_000 // 20 MB of lines, and 20 MB of memory
 	for i := range n {
-		d.memory.Own(ownerAt(i), yes)
+		d.Memory().Own(ownerAt(i), yes)
 	}
 	if bytes := swellsBy(t, d, n); bytes > 4e6 {
 		t.Errorf("%.1f MB", bytes/1e6)
@@ -86,7 +87,7 @@ func BenchmarkFlush(b *testing.B) {
 	m := remembers(b, manyOwners, 0)
 	other := policy.Answer{Host: "mail2", Says: policy.Yes, Method: "vrfy", At: time.Now()}
 	for i := range manyOwners / 2 {
-		m.memory.Own(ownerAt(i).At("example.net"), other) // in place of as many of example.com
+		m.Memory().Own(ownerAt(i).At("example.net"), other) // in place of as many of example.com
 	}
 	longest := func(while func()) (most, over float64) {
 		stop := make(chan struct{})

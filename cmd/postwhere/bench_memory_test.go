@@ -14,6 +14,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/daemon"
 	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
@@ -30,7 +31,7 @@ const (
 // fullMemory is a daemon that remembers so many owners and strangers, and a search in
 // the same memory without a log.
 type fullMemory struct {
-	*daemon
+	*daemon.Daemon
 	search            *policy.Searcher
 	owners, strangers int
 }
@@ -71,11 +72,11 @@ probe = "127.0.0.1:1"
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := &fullMemory{daemon: newDaemon(maillog.New(io.Discard)), owners: owners, strangers: strangers}
+	m := &fullMemory{Daemon: daemon.New(maillog.New(io.Discard)), owners: owners, strangers: strangers}
 	if err := m.Adopt(cfg); err != nil {
 		b.Fatal(err)
 	}
-	w, err := world.New(b.Context(), cfg, m.memory, world.Past{}, nil, slog.New(slog.DiscardHandler))
+	w, err := world.New(b.Context(), cfg, m.Memory(), world.Past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -92,14 +93,14 @@ func (m *fullMemory) learn() {
 	now := time.Now()
 	yes := policy.Answer{Host: "mail1", Says: policy.Yes, Method: "vrfy", At: now, Reply: policy.Reply{Code: 252, Enhanced: "2.0.0"}}
 	for i := range m.owners {
-		m.memory.Own(ownerAt(i), yes)
+		m.Memory().Own(ownerAt(i), yes)
 	}
 	no := func(host string) policy.Answer {
 		return policy.Answer{Host: host, Says: policy.No, Method: "vrfy", At: now, Reply: policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}}
 	}
 	answers := []policy.Answer{no("mail1"), no("mail2"), no("mail3")}
 	for i := range m.strangers {
-		m.memory.Keep(strangerAt(i), answers)
+		m.Memory().Keep(strangerAt(i), answers)
 	}
 }
 
@@ -161,7 +162,7 @@ func BenchmarkRememberedAsked(b *testing.B) {
 	const rounds = 501
 	batch := make([]string, 50)
 	asker := func(m *fullMemory) func(int) float64 {
-		conn, err := net.Dial("tcp", m.addressOf("socketmap"))
+		conn, err := net.Dial("tcp", m.AddressOf("socketmap"))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	gomilter "github.com/d--j/go-milter"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/daemon"
 	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
@@ -121,7 +122,7 @@ func BenchmarkMilter(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d := newDaemon(maillog.New(io.Discard))
+	d := daemon.New(maillog.New(io.Discard))
 	if err := d.Adopt(cfg); err != nil {
 		b.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func BenchmarkMilter(b *testing.B) {
 				}
 				return idle
 			}
-			toUs, toBare := dial(d.addressOf("milter")), dial(bare)
+			toUs, toBare := dial(d.AddressOf("milter")), dial(bare)
 			rate := func(idle chan *milterClient, want string) float64 {
 				begun := time.Now()
 				askers(clients, lookups, func(i int) {

@@ -36,7 +36,7 @@ func (t *tour) look(ctx context.Context, s stop) error {
 	}
 	t.showVerdict(f)
 	t.say("    Postfix is told     policy service: %s\n                        transport map:  %s", action, transport)
-	if f.Verdict != s.verdict || hostName(f) != s.host || s.source != "" && f.Source != s.source {
+	if f.Verdict != s.verdict || ownerOf(f) != s.host || s.source != "" && f.Source != s.source {
 		t.wrong++
 		t.say("    NOT AS EXPECTED     want %s %s %s", s.verdict, s.host, s.source)
 	}
@@ -88,7 +88,7 @@ func (t *tour) showVerdict(f policy.Finding) {
 	t.say("    verdict             %s", text)
 }
 
-func hostName(f policy.Finding) string {
+func ownerOf(f policy.Finding) string {
 	if f.Host == nil {
 		return ""
 	}
@@ -124,7 +124,7 @@ func (t *tour) askSocketmap(ctx context.Context, table, key string) (value strin
 // exchange sends a request to one of the daemon's faces and has the reply read.
 func (t *tour) exchange(ctx context.Context, face, request string, read func(*bufio.Reader) error) error {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", t.daemon.addressOf(face))
+	conn, err := d.DialContext(ctx, "tcp", t.daemon.AddressOf(face))
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ The hosts and the daemon stay up until Ctrl-C. In another terminal:
     go run ./cmd/postwhere -c %[1]s check
     postmap -q carla@example.com socketmap:inet:%[2]s:transport
     printf 'request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=bert@example.com\n\n' | nc -N %[3]s
-`, t.file, t.daemon.addressOf("socketmap"), strings.ReplaceAll(t.daemon.addressOf("policy"), ":", " "))
+`, t.file, t.daemon.AddressOf("socketmap"), strings.ReplaceAll(t.daemon.AddressOf("policy"), ":", " "))
 	for _, h := range t.hosts {
 		t.say("    %s takes mail at %s", h.Name, h.Address())
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/daemon"
 	"postwhere/cmd/postwhere/demo"
 	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
@@ -22,7 +23,7 @@ type tour struct {
 	out    io.Writer
 	file   string // the configuration
 	hosts  []*demo.MailHost
-	daemon *daemon
+	daemon *daemon.Daemon
 	steps  int
 	wrong  int
 
@@ -107,7 +108,7 @@ hosts = ["mail1", "mail2", "mail3"]
 	if err := os.WriteFile(t.file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	t.daemon = newDaemon(maillog.New(io.Discard), t.overhear)
+	t.daemon = daemon.New(maillog.New(io.Discard), t.overhear)
 	return t.daemon.Adopt(cfg)
 }
 

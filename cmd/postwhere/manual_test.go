@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"postwhere/cmd/postwhere/daemon"
 )
 
 // manual is the page of the commands, by its sections: SYNOPSIS and so on, and
@@ -195,7 +197,7 @@ func TestEnvironmentAndSignalsAreInTheManual(t *testing.T) {
 			}
 		}
 	}
-	for _, signal := range []string{"SIGHUP", "SIGTERM", "SIGINT", fmt.Sprintf("within %.0f seconds", drainTime.Seconds())} {
+	for _, signal := range []string{"SIGHUP", "SIGTERM", "SIGINT", fmt.Sprintf("within %.0f seconds", daemon.DrainTime.Seconds())} {
 		if !strings.Contains(m.sections["SIGNALS"], signal) {
 			t.Errorf("SIGNALS lacks %s", signal)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/daemon"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
@@ -23,7 +24,7 @@ type machine struct {
 	*realhost.Host
 	name   string
 	ip     string
-	daemon *daemon
+	daemon *daemon.Daemon
 	events *testbed.Recorder
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"postwhere/cmd/postwhere/daemon"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/milter"
 	"postwhere/policy"
@@ -31,7 +32,7 @@ func TestPostfixMilterBesideTheMap(t *testing.T) {
 
 // oneHost is a daemon whose only host has everybody whose name begins with yes, and
 // cannot tell where it begins with later.
-func oneHost(t *testing.T, more string) (*daemon, *testbed.Recorder) {
+func oneHost(t *testing.T, more string) (*daemon.Daemon, *testbed.Recorder) {
 	t.Helper()
 	host := testbed.StartHost(t, func(to string) error {
 		switch {
@@ -60,7 +61,7 @@ probe = %q
 func TestPostfixMilterJudgesFiftyRecipientsByThemselves(t *testing.T) {
 	t.Parallel()
 	d, _ := oneHost(t, "")
-	front := testbed.Swallow(t, "smtpd_milters=inet:"+d.addressOf("milter"))
+	front := testbed.Swallow(t, "smtpd_milters=inet:"+d.AddressOf("milter"))
 	c := testbed.DialSMTP(t, front.Addr())
 	c.Mail(t)
 	var accepted []string
@@ -131,7 +132,7 @@ func TestPostfixTwoMiltersInARow(t *testing.T) {
 	t.Parallel()
 	d, _ := oneHost(t, "")
 	var before, after neighbour
-	ours := "inet:" + d.addressOf("milter")
+	ours := "inet:" + d.AddressOf("milter")
 	front := testbed.Swallow(t,
 		"smtpd_milters="+ours+" inet:"+startNeighbour(t, &after),
 		"smtpd_milters=inet:"+startNeighbour(t, &before)+" "+ours)
@@ -159,7 +160,7 @@ func TestPostfixTwoMiltersInARow(t *testing.T) {
 func TestPostfixMilterOlderProtocols(t *testing.T) {
 	t.Parallel()
 	d, _ := oneHost(t, "")
-	at := d.addressOf("milter")
+	at := d.AddressOf("milter")
 	front := testbed.Swallow(t, "smtpd_milters={inet:"+at+", protocol=2}", "smtpd_milters={inet:"+at+", protocol=3}", "smtpd_milters={inet:"+at+", protocol=4}")
 	for i, addr := range front.Addrs() {
 		c := testbed.DialSMTP(t, addr)
@@ -243,10 +244,10 @@ senders    = ["friends.example", "<>"]
 recipients = ["abuse@"]
 `)
 	front := testbed.Swallow(t,
-		"smtpd_recipient_restrictions=check_policy_service inet:"+d.addressOf("policy"),
-		"smtpd_milters=inet:"+d.addressOf("milter"),
-		"smtpd_recipient_restrictions=check_policy_service inet:"+inside.addressOf("policy"),
-		"smtpd_milters=inet:"+inside.addressOf("milter"))
+		"smtpd_recipient_restrictions=check_policy_service inet:"+d.AddressOf("policy"),
+		"smtpd_milters=inet:"+d.AddressOf("milter"),
+		"smtpd_recipient_restrictions=check_policy_service inet:"+inside.AddressOf("policy"),
+		"smtpd_milters=inet:"+inside.AddressOf("milter"))
 	for i, addr := range front.Addrs() {
 		c := testbed.DialSMTP(t, addr)
 		want := "550 5.1.1"

@@ -18,7 +18,7 @@ func (s *site) configured(t *testing.T) string {
 	text := s.text
 	for _, face := range []string{"policy", "milter", "socketmap"} {
 		at := regexp.MustCompile(face + ` *= \["inet:127\.0\.0\.1:0"\]`)
-		text = at.ReplaceAllLiteralString(text, face+` = ["inet:`+s.daemon.addressOf(face)+`"]`)
+		text = at.ReplaceAllLiteralString(text, face+` = ["inet:`+s.daemon.AddressOf(face)+`"]`)
 	}
 	file := filepath.Join(t.TempDir(), "postwhere.toml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

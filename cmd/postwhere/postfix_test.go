@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/daemon"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
@@ -19,7 +20,7 @@ import (
 // `postwhere postfix` prints.
 type site struct {
 	hosts  map[string]*realhost.Host
-	daemon *daemon
+	daemon *daemon.Daemon
 	front  *realhost.Server
 	events *testbed.Recorder
 	text   string // of the configuration
@@ -94,7 +95,7 @@ func (s *site) attach(t *testing.T, way attachment) {
 	t.Helper()
 	cfg := testbed.Parse(t, s.text)
 	for face, list := range map[string]*[]config.Listener{"policy": &cfg.Listen.Policy, "milter": &cfg.Listen.Milter, "socketmap": &cfg.Listen.Socketmap} {
-		*list = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf(face)}}
+		*list = []config.Listener{{Network: "tcp", Address: s.daemon.AddressOf(face)}}
 	}
 	lines, err := postfixLines(t.Context(), s.front.Dir()+"/etc", cfg, way)
 	if err != nil {

@@ -76,8 +76,8 @@ unsure_expire = "100ms" # so that a test need not wait before it tries again
 func (s *sendmailSite) lines(t *testing.T, mapOnly bool) string {
 	t.Helper()
 	cfg := testbed.Parse(t, s.text)
-	cfg.Listen.Milter = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf("milter")}}
-	cfg.Listen.Socketmap = []config.Listener{{Network: "tcp", Address: s.daemon.addressOf("socketmap")}}
+	cfg.Listen.Milter = []config.Listener{{Network: "tcp", Address: s.daemon.AddressOf("milter")}}
+	cfg.Listen.Socketmap = []config.Listener{{Network: "tcp", Address: s.daemon.AddressOf("socketmap")}}
 	lines, err := sendmailLines(cfg, mapOnly)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func TestSendmailWhileTheDaemonIsAway(t *testing.T) {
 
 		text := s.text
 		for _, face := range []string{"milter", "socketmap"} {
-			at := s.daemon.addressOf(face)
+			at := s.daemon.AddressOf(face)
 			text = strings.Replace(text, fmt.Sprintf("%-9s = [\"inet:127.0.0.1:0\"]", face), fmt.Sprintf("%s = [\"inet:%s\"]", face, at), 1)
 		}
 		killed, cancel := context.WithCancel(t.Context())

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/daemon"
 )
 
 func serveCommand(c *common) *cobra.Command {
@@ -12,8 +14,8 @@ func serveCommand(c *common) *cobra.Command {
 		Short: "Run the daemon: SIGHUP reloads the configuration, SIGTERM drains",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := serve(cmd.Context(), c.file, programVersion(), c.err)
-			var unstarted startError
+			err := daemon.Serve(cmd.Context(), c.file, programVersion(), c.err)
+			var unstarted daemon.StartError
 			switch {
 			case errors.As(err, &unstarted):
 				return exit{exitConfig, err}
