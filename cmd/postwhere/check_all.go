@@ -14,6 +14,7 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cache/shared"
+	"postwhere/cmd/postwhere/attach"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/postfix"
@@ -24,7 +25,7 @@ import (
 
 // checkup is one run of check: a line for each thing looked at.
 type checkup struct {
-	spelling
+	attach.Spelling
 	out      io.Writer
 	cfg      *config.Config
 	conf     postfix.Conf

@@ -62,7 +62,7 @@ func (k *checkup) askedIn(parameter, where, value string) []asked {
 		}
 		before = word
 		if a.face != "" {
-			a.ours = k.names(a.at, listen, "")
+			a.ours = k.Names(a.at, listen, "")
 			all = append(all, a)
 		}
 	}
@@ -89,7 +89,7 @@ func (k *checkup) stale(ctx context.Context) {
 		}
 		here := "does not listen for that at all"
 		if doors := listen[a.face]; len(doors) > 0 {
-			here = "listens at " + k.of(doors[0])
+			here = "listens at " + k.Of(doors[0])
 		}
 		k.fail("postfix", "%s asks at %s, where nobody listens: mail is put off for it. postwhere %s: take the old one out, or let `postwhere postfix --apply` change what it has made", a.parameter, a.at, here)
 	}
@@ -101,11 +101,7 @@ func (k *checkup) nobodyAt(ctx context.Context, at string) bool {
 	switch network {
 	case "unix":
 		if !filepath.IsAbs(address) {
-			queue := k.queue
-			if queue == "" {
-				queue = queueDirectory
-			}
-			address = filepath.Join(queue, address)
+			address = filepath.Join(k.QueueDirectory(), address)
 		}
 	case "inet":
 		host, port, err := net.SplitHostPort(address)

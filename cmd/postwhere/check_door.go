@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
+	"postwhere/cmd/postwhere/attach"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/postfix"
 )
@@ -43,10 +45,10 @@ func (k *checkup) door(routed bool) {
 	if by["policy"] && by["milter"] {
 		k.note("postfix", "both the policy service and the milter are asked about each recipient: one of them is enough")
 	}
-	if k.names(k.conf.Value("non_smtpd_milters"), k.cfg.Listen.Milter, "") {
+	if k.Names(k.conf.Value("non_smtpd_milters"), k.cfg.Listen.Milter, "") {
 		k.fail("postfix", "non_smtpd_milters asks postwhere: take it out, only smtpd can refuse a recipient")
 	}
-	if maps := k.conf.Value("relay_recipient_maps"); maps != "" && !k.names(maps, k.cfg.Listen.Socketmap, ":recipient") {
+	if maps := k.conf.Value("relay_recipient_maps"); maps != "" && !k.Names(maps, k.cfg.Listen.Socketmap, ":recipient") {
 		k.fail("postfix", "relay_recipient_maps (%s) refuses all recipients of our domains that are not in it: add postwhere's, see `postwhere postfix --recipient-map`", maps)
 	}
 	k.rewritten(by)
@@ -94,7 +96,7 @@ func (k *checkup) restrictions() {
 
 // settled looks whether a list of restrictions settles the matter before we are asked.
 func (k *checkup) settled(where, restrictions string) {
-	if word := settledBefore(restrictions, func(rest string) bool { return k.names(rest, k.cfg.Listen.Policy, "") }); word != "" {
+	if word := settledBefore(restrictions, func(rest string) bool { return k.Names(rest, k.cfg.Listen.Policy, "") }); word != "" {
 		k.fail("postfix", "%s has %q before the policy service, which is never asked: put it behind", where, word)
 	}
 }
@@ -104,7 +106,7 @@ func (k *checkup) settled(where, restrictions string) {
 func settledBefore(restrictions string, asks func(rest string) bool) string {
 	words := postfix.Words(restrictions)
 	for i, word := range words {
-		if settles(word) {
+		if attach.Settles(word) {
 			if asks(strings.Join(words[i:], " ")) {
 				return word
 			}
@@ -118,18 +120,18 @@ func settledBefore(restrictions string, asks func(rest string) bool) string {
 // faces that are asked.
 func (k *checkup) overrides(by map[string]bool) {
 	for _, s := range k.conf.Services {
-		if own, _ := s.Option("rewrite_service_name"); s.Command != "smtpd" || own == innerService {
+		if s.Command != "smtpd" || attach.IsInnerDoor(s) {
 			continue
 		}
 		for _, o := range s.Options {
 			switch {
 			case o.Name == "relay_domains" || o.Name == "transport_maps" || o.Name == "mydestination":
-				k.note("postfix", "%s has its own %s in master.cf (%s): there our domains may not be ours", s.Key(), o.Name, orEmpty(o.Value))
+				k.note("postfix", "%s has its own %s in master.cf (%s): there our domains may not be ours", s.Key(), o.Name, cmp.Or(o.Value, "empty"))
 			case !by[judges[o.Name]] || strings.Contains(o.Value, "$"+o.Name) || o.Name == "smtpd_relay_restrictions":
-			case k.names(o.Value, k.listenersOf(judges[o.Name]), ""):
+			case k.Names(o.Value, k.listenersOf(judges[o.Name]), ""):
 			case by["socketmap"] && by["policy"]: // asked in another way
 			default:
-				k.note("postfix", "%s has its own %s in master.cf (%s), and does not ask postwhere by it: there the transport map alone judges recipients, and not at all behind a rewrite_service_name", s.Key(), o.Name, orEmpty(o.Value))
+				k.note("postfix", "%s has its own %s in master.cf (%s), and does not ask postwhere by it: there the transport map alone judges recipients, and not at all behind a rewrite_service_name", s.Key(), o.Name, cmp.Or(o.Value, "empty"))
 			}
 		}
 	}
@@ -150,7 +152,7 @@ func (k *checkup) listenersOf(face string) []config.Listener {
 func (k *checkup) jailed() {
 	for _, s := range k.conf.Services {
 		for _, face := range k.askedFrom(s) {
-			if text := unreachable(k.spelling, s, face, k.listenersOf(face)); text != "" {
+			if text := attach.Unreachable(k.Spelling, s, face, k.listenersOf(face)); text != "" {
 				k.fail("postfix", "%s", text)
 			}
 		}

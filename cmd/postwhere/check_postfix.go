@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"postwhere/cmd/postwhere/attach"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/postfix"
@@ -21,12 +22,12 @@ var postfixParameters = []string{
 	"smtp_host_lookup", "smtp_dns_support_level", "disable_dns_lookups",
 }
 
-// readPostfix reads the Postfix of this machine, if there is one.
+// Read reads the Postfix of this machine, if there is one.
 func (k *checkup) readPostfix(ctx context.Context) {
 	if k.conf, k.unread = postfix.Read(ctx, "", postfixParameters...); k.unread != nil {
 		return
 	}
-	k.spelling = spellingFor(k.conf)
+	k.Spelling = attach.SpellingFor(k.conf)
 	for _, a := range k.askedBy() {
 		if a.ours {
 			k.attached = append(k.attached, a)
@@ -52,11 +53,11 @@ func (k *checkup) postfix(ctx context.Context) {
 func (k *checkup) relays(ctx context.Context) {
 	for _, d := range k.cfg.Domain {
 		for _, name := range d.Name {
-			at := slices.IndexFunc(otherClasses, func(p string) bool { return has(ctx, k.conf.Value(p), name) })
+			at := slices.IndexFunc(attach.OtherClasses, func(p string) bool { return postfix.Has(ctx, k.conf.Value(p), name) })
 			switch {
 			case at >= 0:
 				k.fail("postfix", "%s is in mydestination, virtual_mailbox_domains or virtual_alias_domains: take it out, it is to be relayed", name)
-			case strings.Contains(k.conf.Value("relay_domains"), ":domain") || has(ctx, k.conf.Value("relay_domains"), name):
+			case strings.Contains(k.conf.Value("relay_domains"), ":domain") || postfix.Has(ctx, k.conf.Value("relay_domains"), name):
 				k.ok("postfix", "relays for %s", name)
 			default:
 				k.fail("postfix", "relay_domains does not have %s: see `postwhere postfix`", name)
@@ -122,9 +123,9 @@ func namedIn(text, name string) bool {
 // routed looks whether the transport map is ours.
 func (k *checkup) routed() bool {
 	value := k.conf.Value("transport_maps")
-	is := k.names(value, k.cfg.Listen.Socketmap, ":transport")
+	is := k.Names(value, k.cfg.Listen.Socketmap, ":transport")
 	for _, t := range k.cfg.Listen.TCPTable {
-		is = is || k.names(value, []config.Listener{t.Listen}, "")
+		is = is || k.Names(value, []config.Listener{t.Listen}, "")
 	}
 	if is {
 		k.ok("postfix", "transport_maps asks postwhere")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/attach"
 )
 
 // postfixRun is one run of the command.
@@ -51,18 +53,18 @@ changed to the one that is named.`,
 }
 
 // way returns the attachment that was asked for.
-func (r *postfixRun) way() attachment {
+func (r *postfixRun) way() attach.Way {
 	switch {
 	case r.milter:
-		return byMilter
+		return attach.ByMilter
 	case r.recipientMap:
-		return byRecipientMap
+		return attach.ByRecipientMap
 	case r.mapOnly:
-		return byMapOnly
+		return attach.ByMapOnly
 	case r.mesh:
-		return byMesh
+		return attach.ByMesh
 	}
-	return byPolicy
+	return attach.ByPolicy
 }
 
 // print prints what there is to do.
@@ -71,7 +73,7 @@ func (r *postfixRun) print(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := postfixLines(ctx, "", cfg, r.way())
+	text, err := attach.Commands(ctx, "", cfg, r.way())
 	if err != nil {
 		return exit{exitConfig, err}
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/attach"
 )
 
 func sendmailCommand(c *common) *cobra.Command {
@@ -20,7 +22,7 @@ SOCKETMAP and MILTER, as distributions do ("sendmail -d0.1 -bv root" lists both)
 			if err != nil {
 				return err
 			}
-			text, err := sendmailLines(cfg, mapOnly)
+			text, err := attach.SendmailLines(cfg, mapOnly)
 			if err != nil {
 				return exit{exitConfig, err}
 			}

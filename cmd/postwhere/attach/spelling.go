@@ -1,6 +1,7 @@
-package main
+package attach
 
 import (
+	"cmp"
 	"net"
 	"regexp"
 	"slices"
@@ -10,22 +11,23 @@ import (
 	"postwhere/cmd/postwhere/postfix"
 )
 
-// queueDirectory is Postfix's default.
-const queueDirectory = "/var/spool/postfix"
-
-// spelling is how Postfix names our listeners. The zero value is for a Postfix with
+// Spelling is how Postfix names our listeners. The zero value is for a Postfix with
 // the default queue directory.
-type spelling struct {
+type Spelling struct {
 	// queue is queue_directory. Postfix's daemons may be chrooted there, and find
 	// sockets below it by a relative path in either case.
 	queue string
 }
 
-// spellingFor returns the spelling of an instance.
-func spellingFor(conf postfix.Conf) spelling { return spelling{conf.Value("queue_directory")} }
+// SpellingFor returns the spelling of an instance.
+func SpellingFor(conf postfix.Conf) Spelling { return Spelling{conf.Value("queue_directory")} }
 
-// of returns a listener as a client of Postfix's must name it.
-func (s spelling) of(l config.Listener) string {
+// QueueDirectory returns where the sockets are that Postfix's daemons find by a relative
+// path.
+func (s Spelling) QueueDirectory() string { return cmp.Or(s.queue, "/var/spool/postfix") }
+
+// Of returns a listener as a client of Postfix's must name it.
+func (s Spelling) Of(l config.Listener) string {
 	if path, ok := s.below(l); ok {
 		return "unix:" + path
 	}
@@ -34,21 +36,17 @@ func (s spelling) of(l config.Listener) string {
 
 // below returns the path of a socket within the queue directory; ok is false if the
 // listener is anything else.
-func (s spelling) below(l config.Listener) (path string, ok bool) {
+func (s Spelling) below(l config.Listener) (path string, ok bool) {
 	if l.Network != "unix" {
 		return "", false
 	}
-	queue := s.queue
-	if queue == "" {
-		queue = queueDirectory
-	}
-	return strings.CutPrefix(l.Address, strings.TrimSuffix(queue, "/")+"/")
+	return strings.CutPrefix(l.Address, strings.TrimSuffix(s.QueueDirectory(), "/")+"/")
 }
 
 // all returns every way in which main.cf may name a listener, without inet: or tcp:.
-func (s spelling) all(l config.Listener) []string {
+func (s Spelling) all(l config.Listener) []string {
 	if l.Network == "unix" {
-		return slices.Compact([]string{s.of(l), l.String()})
+		return slices.Compact([]string{s.Of(l), l.String()})
 	}
 	host, port, err := net.SplitHostPort(l.Address)
 	if err != nil {
@@ -71,8 +69,8 @@ func (s spelling) all(l config.Listener) []string {
 	return all
 }
 
-// names tells whether a parameter's value names one of the listeners, with a suffix.
-func (s spelling) names(value string, listen []config.Listener, suffix string) bool {
+// Names tells whether a parameter's value names one of the listeners, with a suffix.
+func (s Spelling) Names(value string, listen []config.Listener, suffix string) bool {
 	for _, l := range listen {
 		for _, at := range s.all(l) {
 			if regexp.MustCompile(`(^|[^\w.\]])` + regexp.QuoteMeta(at+suffix) + `($|[^\w])`).MatchString(value) {

@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"testing"
@@ -13,7 +13,7 @@ import (
 // for it is not bounced by the old host, but found a way to the new one.
 func TestPostfixMailForAMailboxThatMovedIsNotBounced(t *testing.T) {
 	t.Parallel()
-	s := newSiteWith(t, byPolicy, "[postfix]\ntransport = \"moving\"\n")
+	s := newSiteWith(t, ByPolicy, "[postfix]\ntransport = \"moving\"\n")
 	s.arrives(t, "before", "anna@example.com")
 	s.hosts["mail1"].RemoveMailbox(t, "anna@example.com")
 	s.hosts["mail2"].AddMailbox(t, "anna@example.com")

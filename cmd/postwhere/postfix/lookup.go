@@ -1,4 +1,4 @@
-package main
+package postfix
 
 import (
 	"context"
@@ -6,13 +6,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"postwhere/cmd/postwhere/postfix"
 )
 
-// has tells whether a list of Postfix's has the domain, in a table too.
-func has(ctx context.Context, list, domain string) bool {
-	return slices.ContainsFunc(postfix.Words(list), func(w string) bool {
+// Has tells whether a list of Postfix's has the domain, in a table too.
+func Has(ctx context.Context, list, domain string) bool {
+	return slices.ContainsFunc(Words(list), func(w string) bool {
 		return strings.EqualFold(w, domain) || isTable(w) && inTable(ctx, w, domain)
 	})
 }
@@ -26,7 +24,7 @@ func isTable(word string) bool {
 // inTable tells whether a table of Postfix's has the key. What cannot be looked up is
 // taken for not there.
 func inTable(ctx context.Context, table, key string) bool {
-	path, err := postfix.Program("postmap")
+	path, err := Program("postmap")
 	if err != nil {
 		return false
 	}

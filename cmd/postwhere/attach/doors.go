@@ -1,6 +1,7 @@
-package main
+package attach
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,19 +57,19 @@ func (a *attacher) asks(s postfix.Service) bool {
 	var parameter string
 	var ours func(value string) bool
 	switch a.way {
-	case byPolicy, byMesh:
-		parameter, ours = "smtpd_recipient_restrictions", func(v string) bool { return a.names(v, a.cfg.Listen.Policy, "") }
-	case byMilter:
-		parameter, ours = "smtpd_milters", func(v string) bool { return a.names(v, a.cfg.Listen.Milter, "") }
-	case byRecipientMap:
-		parameter, ours = "relay_recipient_maps", func(v string) bool { return a.names(v, a.cfg.Listen.Socketmap, ":recipient") }
-	case byMapOnly, byNothing:
+	case ByPolicy, ByMesh:
+		parameter, ours = "smtpd_recipient_restrictions", func(v string) bool { return a.Names(v, a.cfg.Listen.Policy, "") }
+	case ByMilter:
+		parameter, ours = "smtpd_milters", func(v string) bool { return a.Names(v, a.cfg.Listen.Milter, "") }
+	case ByRecipientMap:
+		parameter, ours = "relay_recipient_maps", func(v string) bool { return a.Names(v, a.cfg.Listen.Socketmap, ":recipient") }
+	case ByMapOnly, Detached:
 		return false
 	}
-	if own, _ := s.Option("rewrite_service_name"); own == innerService {
+	if IsInnerDoor(s) {
 		return false
 	}
-	off := map[attachment]string{byMilter: "no_milters", byRecipientMap: "no_unknown_recipient_checks"}[a.way]
+	off := map[Way]string{ByMilter: "no_milters", ByRecipientMap: "no_unknown_recipient_checks"}[a.way]
 	if overrides, _ := s.Option("receive_override_options"); slices.Contains(postfix.Words(overrides), off) {
 		a.mind("%s has receive_override_options=%s in master.cf, and does not ask postwhere", s.Key(), overrides)
 		return false
@@ -77,15 +78,8 @@ func (a *attacher) asks(s postfix.Service) bool {
 	if !has || ours(value) || strings.Contains(value, "$"+parameter) {
 		return true
 	}
-	a.mind("%s has its own %s (%s) in master.cf, and does not ask postwhere: there the transport map alone judges recipients", s.Key(), parameter, orEmpty(value))
+	a.mind("%s has its own %s (%s) in master.cf, and does not ask postwhere: there the transport map alone judges recipients", s.Key(), parameter, cmp.Or(value, "empty"))
 	return false
-}
-
-func orEmpty(value string) string {
-	if value == "" {
-		return "empty"
-	}
-	return value
 }
 
 // jailed looks for daemons in a chroot from where they cannot reach a socket of ours.
@@ -94,28 +88,28 @@ func (a *attacher) jailed() {
 		var face string
 		var listen []config.Listener
 		switch {
-		case !s.Chroot || a.way == byNothing:
+		case !s.Chroot || a.way == Detached:
 			continue
 		case s.Key() == "rewrite/unix":
 			face, listen = "socketmap", a.cfg.Listen.Socketmap
 		case s.Command != "smtpd":
 			continue
-		case a.way == byMilter:
+		case a.way == ByMilter:
 			face, listen = "milter", a.cfg.Listen.Milter
-		case a.way == byRecipientMap:
+		case a.way == ByRecipientMap:
 			face, listen = "socketmap", a.cfg.Listen.Socketmap
-		case a.way == byPolicy || a.way == byMesh:
+		case a.way == ByPolicy || a.way == ByMesh:
 			face, listen = "policy", a.cfg.Listen.Policy
 		}
-		if text := unreachable(a.spelling, s, face, listen); text != "" {
-			a.hinders = append(a.hinders, text)
+		if text := Unreachable(a.Spelling, s, face, listen); text != "" {
+			a.Hinders = append(a.Hinders, text)
 		}
 	}
 }
 
-// unreachable says why a chrooted service cannot reach the first of our listeners of
+// Unreachable says why a chrooted service cannot reach the first of our listeners of
 // a face, "" if it can.
-func unreachable(sp spelling, s postfix.Service, face string, listen []config.Listener) string {
+func Unreachable(sp Spelling, s postfix.Service, face string, listen []config.Listener) string {
 	if !s.Chroot || len(listen) == 0 || listen[0].Network != "unix" {
 		return ""
 	}
@@ -136,7 +130,7 @@ func (a *attacher) movingTransport(name string) {
 		}
 		return
 	}
-	a.edits = append(a.edits, postfix.Edit{
+	a.Edits = append(a.Edits, postfix.Edit{
 		Why:  []string{"Mail for a mailbox that has moved away is tried again, and not bounced."},
 		File: name + ".regexp", Text: `/^550([- ])5\.1\.[01](.*)/ 450${1}4.1.1$2` + "\n",
 	})

@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"fmt"
@@ -12,14 +12,14 @@ import (
 	"postwhere/policy/table"
 )
 
-// sendmailLines returns the lines of sendmail.mc that attach postwhere.
+// SendmailLines returns the lines of sendmail.mc that attach postwhere.
 //
 // A mailertable is looked up by domain, and hosts are found by address, so rules of
 // our own ask the map, with the whole address, before Sendmail looks at its tables
 // (LOCAL_RULE_0). Sendmail applies them when the recipient is named, and delivers by
 // what came out; from its queue it applies them anew. It applies them to a sender
 // too, who is none of ours.
-func sendmailLines(cfg *config.Config, mapOnly bool) (string, error) {
+func SendmailLines(cfg *config.Config, mapOnly bool) (string, error) {
 	if len(cfg.Listen.Socketmap) == 0 {
 		return "", fmt.Errorf("listen.socketmap is empty: Sendmail needs it to find the way to a mailbox")
 	}

@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"fmt"
@@ -78,7 +78,7 @@ func (s *sendmailSite) lines(t *testing.T, mapOnly bool) string {
 	cfg := testbed.Parse(t, s.text)
 	cfg.Listen.Milter = []config.Listener{{Network: "tcp", Address: s.daemon.AddressOf("milter")}}
 	cfg.Listen.Socketmap = []config.Listener{{Network: "tcp", Address: s.daemon.AddressOf("socketmap")}}
-	lines, err := sendmailLines(cfg, mapOnly)
+	lines, err := SendmailLines(cfg, mapOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestSendmailOverUnixSockets(t *testing.T) {
 		text := strings.ReplaceAll(s.text, "inet:127.0.0.1:0", "unix:"+dir+"/socket")
 		text = strings.Replace(text, `milter    = ["unix:`+dir+"/socket", `milter    = ["unix:`+dir+"/milter", 1)
 		startDaemon(t, text)
-		lines, err := sendmailLines(testbed.Parse(t, text), strings.Contains(t.Name(), "map_only"))
+		lines, err := SendmailLines(testbed.Parse(t, text), strings.Contains(t.Name(), "map_only"))
 		if err != nil {
 			t.Fatal(err)
 		}

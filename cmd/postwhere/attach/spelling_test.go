@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"testing"
@@ -34,7 +34,7 @@ func TestSpellingsOfListeners(t *testing.T) {
 		if err := l.UnmarshalText([]byte(c.listen)); err != nil {
 			t.Fatal(err)
 		}
-		if got := (spelling{c.queue}).names(c.value, []config.Listener{l}, ""); got != c.want {
+		if got := (Spelling{c.queue}).Names(c.value, []config.Listener{l}, ""); got != c.want {
 			t.Errorf("%s in %q: %v, want %v", c.listen, c.value, got, c.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func newMesh(t *testing.T, more string) testMesh {
 	var configs []string
 	for i, at := range m {
 		configs = append(configs, m.configurationOf(i, text)+more)
-		at.attach(t, configs[i], byMesh)
+		at.attach(t, configs[i], ByMesh)
 	}
 	for _, at := range m {
 		at.inside(t, at.ip).Cmd(t, "QUIT", "221")
@@ -126,13 +126,13 @@ postfix() { old postfix "$@"; }
 `
 
 // attach runs what `postwhere postfix` prints for a configuration.
-func (at *machine) attach(t *testing.T, text string, way attachment) {
+func (at *machine) attach(t *testing.T, text string, way Way) {
 	t.Helper()
 	cfg, err := config.Parse("test.toml", text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines, err := postfixLines(t.Context(), at.Dir()+"/etc", cfg, way)
+	lines, err := Commands(t.Context(), at.Dir()+"/etc", cfg, way)
 	if err != nil {
 		t.Fatal(err)
 	}

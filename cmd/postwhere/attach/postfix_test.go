@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"fmt"
@@ -30,13 +30,13 @@ type site struct {
 var users = map[string]string{"anna": "mail1", "bert": "mail2", "carla": "mail3", "dora": "mail3", "eva": "mail3"}
 
 // newSite starts a site that is attached in one way.
-func newSite(t *testing.T, way attachment, frontOptions ...string) *site {
+func newSite(t *testing.T, way Way, frontOptions ...string) *site {
 	t.Helper()
 	return newSiteWith(t, way, "", frontOptions...)
 }
 
 // newSiteWith starts one with more in the configuration.
-func newSiteWith(t *testing.T, way attachment, more string, frontOptions ...string) *site {
+func newSiteWith(t *testing.T, way Way, more string, frontOptions ...string) *site {
 	t.Helper()
 	s := newUnattachedSite(t, more, frontOptions...)
 	s.attach(t, way)
@@ -91,13 +91,13 @@ hosts = ["mail1", "mail2", "mail3"]
 }
 
 // attach runs what `postwhere postfix` prints, on the front's configuration.
-func (s *site) attach(t *testing.T, way attachment) {
+func (s *site) attach(t *testing.T, way Way) {
 	t.Helper()
 	cfg := testbed.Parse(t, s.text)
 	for face, list := range map[string]*[]config.Listener{"policy": &cfg.Listen.Policy, "milter": &cfg.Listen.Milter, "socketmap": &cfg.Listen.Socketmap} {
 		*list = []config.Listener{{Network: "tcp", Address: s.daemon.AddressOf(face)}}
 	}
-	lines, err := postfixLines(t.Context(), s.front.Dir()+"/etc", cfg, way)
+	lines, err := Commands(t.Context(), s.front.Dir()+"/etc", cfg, way)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,24 +147,24 @@ func (s *site) wantsSoon(t *testing.T, rcpt, want string) {
 
 func TestPostfixAskingAtTheDoorByPolicy(t *testing.T) {
 	t.Parallel()
-	tourOfPostfix(t, newSite(t, byPolicy))
+	tourOfPostfix(t, newSite(t, ByPolicy))
 }
 
 func TestPostfixAskingAtTheDoorByMilter(t *testing.T) {
 	t.Parallel()
-	tourOfPostfix(t, newSite(t, byMilter))
+	tourOfPostfix(t, newSite(t, ByMilter))
 }
 
 func TestPostfixAskingAtTheDoorByRecipientMap(t *testing.T) {
 	t.Parallel()
-	tourOfPostfix(t, newSite(t, byRecipientMap))
+	tourOfPostfix(t, newSite(t, ByRecipientMap))
 }
 
 func TestPostfixByTheTransportMapOnly(t *testing.T) {
 	t.Parallel()
 	// An smtpd remembers what the map said. One that serves a single session
 	// shows what a client sees who comes back later.
-	tourOfPostfix(t, newSite(t, byMapOnly, "max_use=1"))
+	tourOfPostfix(t, newSite(t, ByMapOnly, "max_use=1"))
 }
 
 // tourOfPostfix goes through every verdict with mail.
@@ -193,7 +193,7 @@ func tourOfPostfix(t *testing.T, s *site) {
 // A message for recipients of mixed fate: each has his own.
 func TestPostfixJudgesEachRecipientByItself(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, byPolicy)
+	s := newSite(t, ByPolicy)
 	s.hosts["mail3"].Stop(t)
 	c := testbed.DialSMTP(t, s.front.Addr())
 	c.Mail(t)
@@ -209,7 +209,7 @@ func TestPostfixJudgesEachRecipientByItself(t *testing.T) {
 // 1 s before each reply, after twenty it hangs up.
 func TestPostfixHostsAreNotWornOutByUnknownAddresses(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, byPolicy)
+	s := newSite(t, ByPolicy)
 	const unknown = 1000
 	verdicts := make(chan string, unknown)
 	work := make(chan int)

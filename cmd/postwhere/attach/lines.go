@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 	"postwhere/cmd/postwhere/maillog"
 )
 
-// postfixLines returns the commands that attach postwhere in one way to the Postfix
+// Commands returns the commands that attach postwhere in one way to the Postfix
 // in a configuration directory, "" for this machine's, as far as it is not.
-func postfixLines(ctx context.Context, dir string, cfg *config.Config, way attachment) (string, error) {
-	conf, unread := readPostfix(ctx, dir)
+func Commands(ctx context.Context, dir string, cfg *config.Config, way Way) (string, error) {
+	conf, unread := Read(ctx, dir)
 	if unread != nil {
 		conf = freshPostfix()
 	}
-	todo, err := attach(ctx, cfg, way, conf)
+	todo, err := PlanFor(ctx, cfg, way, conf)
 	if err != nil {
 		return "", err
 	}
@@ -24,15 +24,15 @@ func postfixLines(ctx context.Context, dir string, cfg *config.Config, way attac
 	if unread != nil {
 		b.WriteString("# For a Postfix as it comes, whose lists are empty: the one of this machine cannot be read: " + maillog.Printable(firstLine(unread.Error())) + "\n")
 	}
-	for _, text := range slices.Concat(todo.hinders, todo.minds) {
+	for _, text := range slices.Concat(todo.Hinders, todo.Minds) {
 		b.WriteString("# Mind that " + text + ".\n")
 	}
-	if !todo.changes() {
+	if !todo.Changes() {
 		b.WriteString("# There is nothing to do: Postfix is attached so.\n")
 		return b.String(), nil
 	}
 	b.WriteString("# Run these as root, or say `postwhere postfix --apply`. Twice does no harm.\n")
-	for _, e := range todo.edits {
+	for _, e := range todo.Edits {
 		b.WriteString(e.Shell())
 	}
 	b.WriteString("postfix reload\n")

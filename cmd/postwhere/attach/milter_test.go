@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"context"
@@ -25,7 +25,7 @@ import (
 // and before the milter: that is one more no, and no one yes less.
 func TestPostfixMilterBesideTheMap(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, byMilter, "max_use=1")
+	s := newSite(t, ByMilter, "max_use=1")
 	s.front.Run(t, "sh", "-ec", "postconf -PX "+s.front.Addr()+"/inet/rewrite_service_name; postfix reload")
 	tourOfPostfix(t, s)
 }
@@ -179,7 +179,7 @@ func TestPostfixMilterOlderProtocols(t *testing.T) {
 // ever: it is let through, though nobody should ask us about it.
 func TestPostfixMailFromInsideIsNeverRefused(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, byMilter)
+	s := newSite(t, ByMilter)
 	s.front.Run(t, "sh", "-ec", `postconf -e 'non_smtpd_milters = $smtpd_milters'`)
 	s.front.Stop(t)
 	s.front.Start(t)
@@ -201,7 +201,7 @@ func TestPostfixMailFromInsideIsNeverRefused(t *testing.T) {
 // A peer's probe is known by its EHLO name, and gets Postfix's own answer.
 func TestPostfixMilterLetsProbesThrough(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, byMilter)
+	s := newSite(t, ByMilter)
 	c := testbed.DialSMTP(t, s.front.Addr())
 	c.Mail(t)
 	c.Rcpt(t, "nobody@example.com", "550 5.1.1")
@@ -215,7 +215,7 @@ func TestPostfixMilterLetsProbesThrough(t *testing.T) {
 
 func TestPostfixTraceHeader(t *testing.T) {
 	t.Parallel()
-	s := newSiteWith(t, byMilter, "[milter]\ntrace_header = \"X-Postwhere\"\n")
+	s := newSiteWith(t, ByMilter, "[milter]\ntrace_header = \"X-Postwhere\"\n")
 	c := testbed.DialSMTP(t, s.front.Addr())
 	for range 2 { // a message has nothing of the one before
 		c.Mail(t)

@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"fmt"
@@ -108,6 +108,12 @@ const (
 	meshFilter   = "mesh_reply_filter"
 )
 
+// IsInnerDoor tells whether a service is one for the peers of a mesh.
+func IsInnerDoor(s postfix.Service) bool {
+	own, _ := s.Option("rewrite_service_name")
+	return own == innerService
+}
+
 // innerDoor makes a machine of the mesh of one that is attached by policy. The map
 // asks the local tables first.
 func (a *attacher) innerDoor() {
@@ -119,7 +125,7 @@ func (a *attacher) innerDoor() {
 	a.service(postfix.Service{Name: innerService, Type: "unix", Command: "trivial-rewrite"}, "-",
 		"transport_maps=", "relay_domains=", "mydestination=", "virtual_mailbox_domains="+strings.Join(m.domains, ","))
 	for _, s := range a.conf.Services {
-		if own, _ := s.Option("rewrite_service_name"); own == innerService && s.Name != m.door {
+		if IsInnerDoor(s) && s.Name != m.door {
 			a.change(nil, "-MX", s.Key())
 		}
 	}
@@ -170,8 +176,7 @@ func (a *attacher) service(want postfix.Service, private string, options ...stri
 // frontChroot tells whether the front door is in a chroot; so is the inner one then.
 func (a *attacher) frontChroot() bool {
 	i := slices.IndexFunc(a.conf.Services, func(s postfix.Service) bool {
-		own, _ := s.Option("rewrite_service_name")
-		return s.Command == "smtpd" && own != innerService
+		return s.Command == "smtpd" && !IsInnerDoor(s)
 	})
 	return i >= 0 && a.conf.Services[i].Chroot
 }

@@ -1,4 +1,6 @@
-package main
+// Package attach works out what attaches postwhere to the Postfix of a machine, or to its
+// Sendmail. It reads, and changes nothing: package postfix does, on request.
+package attach
 
 import (
 	"context"
@@ -11,16 +13,17 @@ import (
 	"postwhere/cmd/postwhere/postfix"
 )
 
-// attachment is a way to attach postwhere to Postfix.
-type attachment uint8
+// Way is a way to attach postwhere to Postfix.
+type Way uint8
 
+// The ways. Each but ByMapOnly asks at the door, and routes from memory.
 const (
-	byPolicy attachment = iota
-	byMilter
-	byRecipientMap
-	byMapOnly
-	byMesh
-	byNothing // not at all: what names us goes, relay_domains stays
+	ByPolicy       Way = iota // check_policy_service
+	ByMilter                  // smtpd_milters
+	ByRecipientMap            // relay_recipient_maps
+	ByMapOnly                 // the transport map says every verdict
+	ByMesh                    // ByPolicy, and an inner door for the peers
+	Detached                  // not at all: what names us goes, relay_domains stays
 )
 
 // attachedBy are the parameters of main.cf that attach us.
@@ -28,13 +31,18 @@ var attachedBy = []string{
 	"relay_domains", "transport_maps", "smtpd_recipient_restrictions", "smtpd_milters", "relay_recipient_maps",
 }
 
-// otherClasses are the parameters of domains that are not relayed.
-var otherClasses = []string{"mydestination", "virtual_mailbox_domains", "virtual_alias_domains"}
+// Detaches tells whether Detached takes what is ours out of a parameter.
+func Detaches(parameter string) bool {
+	return parameter != "relay_domains" && slices.Contains(attachedBy, parameter)
+}
 
-// readPostfix reads what an attachment depends on, of the instance in dir, "" for the
+// OtherClasses are the parameters of domains that are not relayed.
+var OtherClasses = []string{"mydestination", "virtual_mailbox_domains", "virtual_alias_domains"}
+
+// Read reads what an attachment depends on, of the instance in dir, "" for the
 // one that Postfix's commands take.
-func readPostfix(ctx context.Context, dir string) (postfix.Conf, error) {
-	conf, err := postfix.Read(ctx, dir, slices.Concat(attachedBy, otherClasses, []string{"queue_directory"})...)
+func Read(ctx context.Context, dir string) (postfix.Conf, error) {
+	conf, err := postfix.Read(ctx, dir, slices.Concat(attachedBy, OtherClasses, []string{"queue_directory"})...)
 	if err == nil {
 		err = conf.ReadOwn(ctx, meshClients, meshFilter)
 	}
@@ -49,41 +57,41 @@ func freshPostfix() postfix.Conf {
 // attacher works out what there is to change, so that a Postfix is attached in one
 // way and in no other. What is as it has to be is left alone.
 type attacher struct {
-	spelling
+	Spelling
 	cfg  *config.Config
-	way  attachment
+	way  Way
 	conf postfix.Conf
 	mesh mesh
-	attaching
+	Plan
 }
 
-// attaching is what there is to do.
-type attaching struct {
-	edits   []postfix.Edit
-	minds   []string // what the administrator is to know
-	hinders []string // why mail would come to a stop by it
+// Plan is what there is to do. The zero value is nothing.
+type Plan struct {
+	Edits   []postfix.Edit
+	Minds   []string // what the administrator is to know
+	Hinders []string // why mail would come to a stop by it
 }
 
-// changes tells whether there is anything to do.
-func (a attaching) changes() bool {
-	return slices.ContainsFunc(a.edits, func(e postfix.Edit) bool { return len(e.Args) > 0 || e.File != "" })
+// Changes tells whether there is anything to do.
+func (a Plan) Changes() bool {
+	return slices.ContainsFunc(a.Edits, func(e postfix.Edit) bool { return len(e.Args) > 0 || e.File != "" })
 }
 
-// attach returns what attaches postwhere in one way. The error says what the
+// PlanFor returns what attaches postwhere in one way to the Postfix that conf was read of. The error says what the
 // configuration lacks for it.
-func attach(ctx context.Context, cfg *config.Config, way attachment, conf postfix.Conf) (attaching, error) {
-	a := &attacher{spelling: spellingFor(conf), cfg: cfg, way: way, conf: conf}
+func PlanFor(ctx context.Context, cfg *config.Config, way Way, conf postfix.Conf) (Plan, error) {
+	a := &attacher{Spelling: SpellingFor(conf), cfg: cfg, way: way, conf: conf}
 	switch {
 	case len(cfg.Listen.Socketmap) == 0:
-		return attaching{}, fmt.Errorf("listen.socketmap is empty: Postfix needs it to find the way to a mailbox")
-	case (way == byPolicy || way == byMesh) && len(cfg.Listen.Policy) == 0:
-		return attaching{}, fmt.Errorf("listen.policy is empty: name a listener, or take --recipient-map or --map-only")
-	case way == byMilter && len(cfg.Listen.Milter) == 0:
-		return attaching{}, fmt.Errorf("listen.milter is empty: name a listener, or take another way")
-	case way == byMesh:
+		return Plan{}, fmt.Errorf("listen.socketmap is empty: Postfix needs it to find the way to a mailbox")
+	case (way == ByPolicy || way == ByMesh) && len(cfg.Listen.Policy) == 0:
+		return Plan{}, fmt.Errorf("listen.policy is empty: name a listener, or take --recipient-map or --map-only")
+	case way == ByMilter && len(cfg.Listen.Milter) == 0:
+		return Plan{}, fmt.Errorf("listen.milter is empty: name a listener, or take another way")
+	case way == ByMesh:
 		m, err := meshOf(cfg)
 		if err != nil {
-			return attaching{}, err
+			return Plan{}, err
 		}
 		a.mesh = m
 	}
@@ -91,24 +99,24 @@ func attach(ctx context.Context, cfg *config.Config, way attachment, conf postfi
 	a.routes()
 	a.judges()
 	a.doors()
-	if way == byMesh {
+	if way == ByMesh {
 		a.innerDoor()
 	} else {
 		a.noInnerDoor()
 	}
-	if name := cfg.Postfix.Transport; name != "smtp" && way != byNothing {
+	if name := cfg.Postfix.Transport; name != "smtp" && way != Detached {
 		a.movingTransport(name)
 	}
 	a.jailed()
-	return a.attaching, nil
+	return a.Plan, nil
 }
 
 func (a *attacher) change(why []string, args ...string) {
-	a.edits = append(a.edits, postfix.Edit{Why: why, Args: args})
+	a.Edits = append(a.Edits, postfix.Edit{Why: why, Args: args})
 }
 
 func (a *attacher) mind(format string, args ...any) {
-	a.minds = append(a.minds, fmt.Sprintf(format, args...))
+	a.Minds = append(a.Minds, fmt.Sprintf(format, args...))
 }
 
 // set gives a parameter a value, unless it has it. None of those that we set has a
@@ -125,24 +133,24 @@ func (a *attacher) set(parameter, value string, why ...string) {
 
 // domains has Postfix relay for our domains.
 func (a *attacher) domains(ctx context.Context) {
-	if a.way == byNothing {
+	if a.way == Detached {
 		return
 	}
 	list := a.conf.Raw("relay_domains")
 	for _, d := range a.cfg.Domain {
 		for _, name := range d.Name {
-			if meant := a.conf.Value("relay_domains"); !strings.Contains(meant, ":domain") && !has(ctx, meant, name) {
+			if meant := a.conf.Value("relay_domains"); !strings.Contains(meant, ":domain") && !postfix.Has(ctx, meant, name) {
 				list = postfix.Insert(list, len(postfix.Words(list)), name)
 			}
-			for _, p := range otherClasses {
-				if has(ctx, a.conf.Value(p), name) {
+			for _, p := range OtherClasses {
+				if postfix.Has(ctx, a.conf.Value(p), name) {
 					a.mind("%s is in %s: take it out there, for it is to be relayed", name, p)
 				}
 			}
 		}
 	}
 	why := []string{"The domain is relayed, and postwhere says where to."}
-	if a.way == byMesh {
+	if a.way == ByMesh {
 		why = []string{
 			"On each machine of the mesh. The domain must be in none of mydestination, virtual_mailbox_domains and",
 			"virtual_alias_domains: the front door relays it. What has a mailbox in virtual_mailbox_maps is delivered here,",
@@ -155,14 +163,14 @@ func (a *attacher) domains(ctx context.Context) {
 // routes puts our map first in transport_maps, behind the tables of a mesh's machine.
 func (a *attacher) routes() {
 	var ours []string
-	if a.way == byMesh {
+	if a.way == ByMesh {
 		ours = append(ours, a.mesh.localFirst())
 	}
-	if a.way != byNothing {
+	if a.way != Detached {
 		ours = append(ours, a.socketmap("transport"))
 	}
 	isOurs := func(words []string, i int) int {
-		if a.names(words[i], a.cfg.Listen.Socketmap, ":transport") || isLocalFirst(words[i]) {
+		if a.Names(words[i], a.cfg.Listen.Socketmap, ":transport") || isLocalFirst(words[i]) {
 			return 1
 		}
 		return 0
@@ -172,7 +180,7 @@ func (a *attacher) routes() {
 
 // socketmap returns one of our maps as Postfix names it.
 func (a *attacher) socketmap(table string) string {
-	return "socketmap:" + a.of(a.cfg.Listen.Socketmap[0]) + ":" + table
+	return "socketmap:" + a.Of(a.cfg.Listen.Socketmap[0]) + ":" + table
 }
 
 // judges puts one of our faces in charge at the door.
@@ -180,25 +188,25 @@ func (a *attacher) judges() {
 	var policy, milter, recipients []string
 	var why []string
 	switch a.way {
-	case byPolicy, byMesh:
+	case ByPolicy, ByMesh:
 		patience := time.Duration(a.cfg.Search.Deadline) + 10*time.Second
-		policy = []string{fmt.Sprintf("check_policy_service {%s, timeout=%.0fs}", a.of(a.cfg.Listen.Policy[0]), patience.Seconds())}
+		policy = []string{fmt.Sprintf("check_policy_service {%s, timeout=%.0fs}", a.Of(a.cfg.Listen.Policy[0]), patience.Seconds())}
 		why = []string{"Unknown recipients are refused at the door. A verdict may take a while: hosts are asked."}
-	case byMilter:
-		milter = []string{fmt.Sprintf("{%s, protocol=6, default_action=tempfail}", a.of(a.cfg.Listen.Milter[0]))}
+	case ByMilter:
+		milter = []string{fmt.Sprintf("{%s, protocol=6, default_action=tempfail}", a.Of(a.cfg.Listen.Milter[0]))}
 		why = []string{
 			"Unknown recipients are refused at the door, and 4xx is said while postwhere is away. Never put it into",
 			"non_smtpd_milters: there no recipient can be refused, and the message is tried for ever.",
 		}
-	case byRecipientMap:
+	case ByRecipientMap:
 		recipients = []string{a.socketmap("recipient")}
 		why = []string{"Unknown recipients are refused at the door. Postfix folds the address to lower case for this map."}
-	case byMapOnly:
+	case ByMapOnly:
 		a.change([]string{
 			"The transport map refuses unknown recipients, too. Mind that an smtpd remembers what the map said,",
 			"a 4xx as well, for as long as its process lives (at most 100 sessions, or 100 s without any).",
 		})
-	case byNothing:
+	case Detached:
 	}
 	a.put("smtpd_recipient_restrictions", a.ourPolicy, policy, a.beforeSettled, why)
 	a.put("smtpd_milters", a.ourMilter, milter, func(words []string) int { return len(words) }, why)
@@ -229,21 +237,21 @@ func first([]string) int { return 0 }
 type ourWords func(words []string, i int) int
 
 func (a *attacher) ourPolicy(words []string, i int) int {
-	if words[i] == "check_policy_service" && i+1 < len(words) && a.names(words[i+1], a.cfg.Listen.Policy, "") {
+	if words[i] == "check_policy_service" && i+1 < len(words) && a.Names(words[i+1], a.cfg.Listen.Policy, "") {
 		return 2
 	}
 	return 0
 }
 
 func (a *attacher) ourMilter(words []string, i int) int {
-	if a.names(words[i], a.cfg.Listen.Milter, "") {
+	if a.Names(words[i], a.cfg.Listen.Milter, "") {
 		return 1
 	}
 	return 0
 }
 
 func (a *attacher) ourRecipients(words []string, i int) int {
-	if a.names(words[i], a.cfg.Listen.Socketmap, ":recipient") {
+	if a.Names(words[i], a.cfg.Listen.Socketmap, ":recipient") {
 		return 1
 	}
 	return 0
@@ -253,10 +261,10 @@ func (a *attacher) ourRecipients(words []string, i int) int {
 // the first word behind which nobody is asked. If that is hidden in a parameter that is
 // referred to, it is the first of these.
 func (a *attacher) beforeSettled(words []string) int {
-	if i := slices.IndexFunc(words, settles); i >= 0 {
+	if i := slices.IndexFunc(words, Settles); i >= 0 {
 		return i
 	}
-	if slices.ContainsFunc(postfix.Words(a.conf.Value("smtpd_recipient_restrictions")), settles) {
+	if slices.ContainsFunc(postfix.Words(a.conf.Value("smtpd_recipient_restrictions")), Settles) {
 		if i := slices.IndexFunc(words, func(w string) bool { return strings.Contains(w, "$") }); i >= 0 {
 			return i
 		}
@@ -290,7 +298,7 @@ func replaced(list string, isOurs ourWords, ours []string, at int) string {
 	return postfix.Insert(rest, at, strings.Join(ours, " "))
 }
 
-// settles tells whether nobody is asked behind a restriction, for our domains.
-func settles(word string) bool {
+// Settles tells whether nobody is asked behind a restriction, for our domains.
+func Settles(word string) bool {
 	return slices.Contains([]string{"permit", "permit_auth_destination", "reject", "defer"}, strings.ToLower(word))
 }

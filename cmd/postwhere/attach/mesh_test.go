@@ -1,4 +1,4 @@
-package main
+package attach
 
 import (
 	"fmt"
@@ -160,7 +160,7 @@ func TestMeshWithMemoriesOfOldTimes(t *testing.T) {
 // they know is not found out, so mail waits at the sender.
 func TestMeshOfFrontDoors(t *testing.T) {
 	t.Parallel()
-	for name, way := range map[string]attachment{"policy": byPolicy, "recipient map": byRecipientMap, "map only": byMapOnly} {
+	for name, way := range map[string]Way{"policy": ByPolicy, "recipient map": ByRecipientMap, "map only": ByMapOnly} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			frontDoors(t, way)
@@ -168,7 +168,7 @@ func TestMeshOfFrontDoors(t *testing.T) {
 	}
 }
 
-func frontDoors(t *testing.T, way attachment) {
+func frontDoors(t *testing.T, way Way) {
 	m := newMachines(t)
 	all := m.configuration(t)
 	for _, at := range m {
@@ -222,7 +222,7 @@ func frontDoors(t *testing.T, way attachment) {
 
 // What the README shows is what the test runs by.
 func TestMeshOfTheREADME(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
