@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/check"
 )
 
 func checkCommand(c *common) *cobra.Command {
@@ -17,7 +19,7 @@ do about it. Exit status: 0, 1 if a line says FAIL, 78 for a bad configuration.`
 			if err != nil {
 				return err
 			}
-			switch fine, err := checkAll(cmd.Context(), c.out, c.file, cfg, trace); {
+			switch fine, err := check.All(cmd.Context(), c.out, c.file, cfg, trace); {
 			case err != nil:
 				return exit{exitConfig, err}
 			case !fine:

@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"cmd/postwhere/control":    {"policy", "probe", "cmd/postwhere/config", "cmd/postwhere/maillog"},
 	"cmd/postwhere/daemon":     {"policy", "policy/server", "policy/table", "policy/delegation", "policy/socketmap", "policy/tcptable", "milter", "probe", "cache", "cache/disk", "cache/shared", "cmd/postwhere/config", "cmd/postwhere/maillog", "cmd/postwhere/world", "cmd/postwhere/control"},
 	"cmd/postwhere/attach":     {"policy/table", "probe", "cmd/postwhere/config", "cmd/postwhere/postfix", "cmd/postwhere/maillog"},
+	"cmd/postwhere/check":      {"cache", "cache/shared", "policy", "probe", "cmd/postwhere/config", "cmd/postwhere/postfix", "cmd/postwhere/maillog", "cmd/postwhere/control", "cmd/postwhere/world", "cmd/postwhere/attach"},
 	"packaging/realhost":       {},
 	"packaging/machine":        {"packaging/realhost"},
 	"cmd/postwhere":            nil, // all of it

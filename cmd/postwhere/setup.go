@@ -17,6 +17,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"postwhere/cmd/postwhere/check"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 )
@@ -149,7 +150,7 @@ func (s *setup) compose(old string) (string, *config.Config, error) {
 // try asks the hosts how they answer, and says so as check does. It tells whether all
 // can be used.
 func (s *setup) try(ctx context.Context, cfg *config.Config) (fine bool, err error) {
-	if fine, err = checkHosts(ctx, s.out, cfg); err != nil {
+	if fine, err = check.Hosts(ctx, s.out, cfg); err != nil {
 		return false, exit{exitConfig, err}
 	}
 	return fine, nil

@@ -1,4 +1,6 @@
-package main
+// Package check looks at all that has to be so for mail to flow: the hosts, the shared
+// memory, the daemon and Postfix. It says what it saw and what to do, and changes nothing.
+package check
 
 import (
 	"context"
@@ -46,11 +48,11 @@ func (k *checkup) say(grade, what, format string, args ...any) {
 	_, _ = fmt.Fprintf(k.out, "%s  %s: %s\n", grade, what, fmt.Sprintf(format, args...))
 }
 
-// checkAll looks at a configuration, which was read from file, at its hosts and at
+// All looks at a configuration, which was read from file, at its hosts and at
 // Postfix's side, and writes to out a line for each thing; with trace the dialogue with
 // each host, too. fine is false if a line says FAIL. The error says that the
 // configuration cannot be used.
-func checkAll(ctx context.Context, out io.Writer, file string, cfg *config.Config, trace bool) (fine bool, err error) {
+func All(ctx context.Context, out io.Writer, file string, cfg *config.Config, trace bool) (fine bool, err error) {
 	k := &checkup{out: out, cfg: cfg, trace: trace}
 	k.ok("configuration", "%s, %d domain(s)", file, len(cfg.Domain))
 	if err := k.allHosts(ctx); err != nil {
@@ -63,8 +65,8 @@ func checkAll(ctx context.Context, out io.Writer, file string, cfg *config.Confi
 	return !k.failed, nil
 }
 
-// checkHosts is checkAll of the hosts alone.
-func checkHosts(ctx context.Context, out io.Writer, cfg *config.Config) (fine bool, err error) {
+// Hosts is All of the hosts alone.
+func Hosts(ctx context.Context, out io.Writer, cfg *config.Config) (fine bool, err error) {
 	k := &checkup{out: out, cfg: cfg}
 	err = k.allHosts(ctx)
 	return !k.failed, err
