@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/demo"
 )
 
 func demoCommand(c *common) *cobra.Command {
@@ -14,7 +16,7 @@ through every verdict. Nothing is installed and no root is needed. Exit status:
 0 if every verdict was as expected, else 1.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := runTour(cmd.Context(), c.out, stay); err != nil {
+			if err := demo.Run(cmd.Context(), c.out, stay); err != nil {
 				return exit{exitProblem, err}
 			}
 			return nil

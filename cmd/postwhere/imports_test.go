@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"cache/shared":             {"policy", "cache"},
 	"probe":                    {"policy"},
 	"cmd/postwhere/config":     {"policy", "probe", "cache", "cache/shared"},
-	"cmd/postwhere/demo":       {},
+	"cmd/postwhere/demo":       {"policy", "cmd/postwhere/config", "cmd/postwhere/daemon", "cmd/postwhere/maillog"},
 	"cmd/postwhere/postfix":    {},
 	"cmd/postwhere/testbed":    {"policy", "cmd/postwhere/config", "packaging/realhost"},
 	"cmd/postwhere/maillog":    {"policy"},

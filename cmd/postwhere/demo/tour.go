@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 
 	"postwhere/cmd/postwhere/config"
 	"postwhere/cmd/postwhere/daemon"
-	"postwhere/cmd/postwhere/demo"
 	"postwhere/cmd/postwhere/maillog"
 	"postwhere/policy"
 )
@@ -22,7 +21,7 @@ import (
 type tour struct {
 	out    io.Writer
 	file   string // the configuration
-	hosts  []*demo.MailHost
+	hosts  []*MailHost
 	daemon *daemon.Daemon
 	steps  int
 	wrong  int
@@ -38,10 +37,10 @@ const unsureTime = 300 * time.Millisecond
 // senderPatience is how long a sender of the tour tries.
 const senderPatience = 8 * time.Second
 
-// runTour starts three mail hosts and the daemon, and goes through every verdict. With
+// Run starts three mail hosts and the daemon, and goes through every verdict. With
 // stay it keeps them up until SIGTERM, SIGINT or the end of ctx. The error may say that
 // a verdict was not as expected.
-func runTour(ctx context.Context, out io.Writer, stay bool) error {
+func Run(ctx context.Context, out io.Writer, stay bool) error {
 	t := &tour{out: out}
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
@@ -93,7 +92,7 @@ hosts = ["mail1", "mail2", "mail3"]
 		{"mail2", []string{"bert@example.com"}},
 		{"mail3", []string{"carla@example.com", "dora@example.com"}},
 	} {
-		host, err := demo.NewMailHost(h.name, h.mailboxes...)
+		host, err := NewMailHost(h.name, h.mailboxes...)
 		if err != nil {
 			return err
 		}
