@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/daemon"
+	"postwhere/cmd/postwhere/maillog"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 )
 
@@ -134,7 +137,8 @@ func TestShellsComplete(t *testing.T) {
 	check([]string{"drain", ""}, all) // of the configuration
 	check([]string{"undrain", ""}, nil)
 
-	d, _ := startDaemon(t, text)
+	d := daemon.New(maillog.New(testbed.Log(t)))
+	testbed.Run(t, d, testbed.Parse(t, text))
 	if _, err := d.Drain([]string{"mail2"}, true); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"postwhere/cmd/postwhere/daemon"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 )
@@ -33,7 +35,8 @@ func startFront(t *testing.T) *front {
 		ip, port, _ := strings.Cut(h.Addr(), ":")
 		text += fmt.Sprintf("[host.%s]\nprobe = \"smtp:inet:%s\"\nroute = \"smtp:[%s]:%s\"\n", name, h.Addr(), ip, port)
 	}
-	d, _ := startDaemon(t, text)
+	d := daemon.New(maillog.New(testbed.Log(t)))
+	testbed.Run(t, d, testbed.Parse(t, text))
 	for _, face := range []string{"policy", "milter", "socketmap"} {
 		text = strings.Replace(text, face+" = [\"inet:127.0.0.1:0\"]", face+" = [\"inet:"+d.AddressOf(face)+"\"]", 1)
 	}

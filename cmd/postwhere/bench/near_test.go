@@ -1,4 +1,6 @@
-package main
+// Package bench measures what "How fast" in README.md says: a whole daemon, or its search,
+// beside a raw client that does the same work in the same run.
+package bench
 
 import (
 	"context"

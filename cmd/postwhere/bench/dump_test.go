@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"net/http"
@@ -11,6 +11,7 @@ import (
 
 	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/daemon"
+	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
 )
@@ -68,7 +69,8 @@ func swellsBy(t testing.TB, d *daemon.Daemon, lines int) float64 {
 
 // A dump takes no more memory for all of them than for a shard's.
 func TestDumpDoesNotSwell(t *testing.T) {
-	d, _ := startDaemon(t, testbed.SiteText(testbed.StartHost(t, testbed.Having())))
+	d := daemon.New(maillog.New(testbed.Log(t)))
+	testbed.Run(t, d, testbed.Parse(t, testbed.SiteText(testbed.StartHost(t, testbed.Having()))))
 	yes := policy.Answer{Host: "mail1", Says: policy.Yes, Method: "vrfy", At: time.Now()}
 	const n = 100_000 // 20 MB of lines, and 20 MB of memory
 	for i := range n {
