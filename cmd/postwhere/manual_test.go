@@ -183,7 +183,11 @@ func TestEnvironmentAndSignalsAreInTheManual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files {
+	rooms, err := filepath.Glob("*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, rooms...) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}

@@ -77,8 +77,8 @@ func (a Plan) Changes() bool {
 	return slices.ContainsFunc(a.Edits, func(e postfix.Edit) bool { return len(e.Args) > 0 || e.File != "" })
 }
 
-// PlanFor returns what attaches postwhere in one way to the Postfix that conf was read of. The error says what the
-// configuration lacks for it.
+// PlanFor returns what attaches postwhere in one way to the Postfix that conf was read
+// of, by Read. The error says what the configuration lacks for it.
 func PlanFor(ctx context.Context, cfg *config.Config, way Way, conf postfix.Conf) (Plan, error) {
 	a := &attacher{Spelling: SpellingFor(conf), cfg: cfg, way: way, conf: conf}
 	switch {
@@ -296,9 +296,4 @@ func replaced(list string, isOurs ourWords, ours []string, at int) string {
 		return rest
 	}
 	return postfix.Insert(rest, at, strings.Join(ours, " "))
-}
-
-// Settles tells whether nobody is asked behind a restriction, for our domains.
-func Settles(word string) bool {
-	return slices.Contains([]string{"permit", "permit_auth_destination", "reject", "defer"}, strings.ToLower(word))
 }

@@ -137,3 +137,8 @@ func (a *attacher) movingTransport(name string) {
 	a.change(nil, "-M", name+"/unix="+name+" unix - - n - - smtp")
 	a.change(nil, "-P", name+"/unix/smtp_reply_filter="+filter)
 }
+
+// Settles tells whether nobody is asked behind a restriction, for our domains.
+func Settles(word string) bool {
+	return slices.Contains([]string{"permit", "permit_auth_destination", "reject", "defer"}, strings.ToLower(word))
+}

@@ -10,7 +10,8 @@ import (
 )
 
 // Commands returns the commands that attach postwhere in one way to the Postfix
-// in a configuration directory, "" for this machine's, as far as it is not.
+// in a configuration directory, "" for this machine's, as far as it is not. The
+// error says what the configuration lacks for it.
 func Commands(ctx context.Context, dir string, cfg *config.Config, way Way) (string, error) {
 	conf, unread := Read(ctx, dir)
 	if unread != nil {

@@ -12,7 +12,8 @@ import (
 	"postwhere/policy/table"
 )
 
-// SendmailLines returns the lines of sendmail.mc that attach postwhere.
+// SendmailLines returns the lines of sendmail.mc that attach postwhere. The error says
+// what the configuration lacks for it.
 //
 // A mailertable is looked up by domain, and hosts are found by address, so rules of
 // our own ask the map, with the whole address, before Sendmail looks at its tables

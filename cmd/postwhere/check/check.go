@@ -72,7 +72,7 @@ func Hosts(ctx context.Context, out io.Writer, cfg *config.Config) (fine bool, e
 	return !k.failed, err
 }
 
-// AllHosts asks the hosts of all domains.
+// allHosts asks the hosts of all domains.
 func (k *checkup) allHosts(ctx context.Context) error {
 	memory, err := cache.New(k.cfg.MemoryOptions())
 	if err != nil {

@@ -22,7 +22,7 @@ var postfixParameters = []string{
 	"smtp_host_lookup", "smtp_dns_support_level", "disable_dns_lookups",
 }
 
-// Read reads the Postfix of this machine, if there is one.
+// readPostfix reads that of this machine, if there is one.
 func (k *checkup) readPostfix(ctx context.Context) {
 	if k.conf, k.unread = postfix.Read(ctx, "", postfixParameters...); k.unread != nil {
 		return

@@ -65,7 +65,7 @@ type Flushed struct {
 	SharedWhy string `json:"shared_why"` // they do not know yet, "": they do
 }
 
-// What flushed says of the other front ends.
+// What Flushed says of the other front ends.
 const (
 	OthersNone  = "none"
 	OthersTold  = "told"

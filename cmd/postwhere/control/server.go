@@ -37,9 +37,8 @@ type Flusher interface {
 }
 
 // handler answers the command line, by HTTP over a Unix socket, in JSON:
-// GET /query?address=… with a result, GET /hosts with reports, and
-// POST /drain?host=…&host=… or /undrain with what has become of the hosts; and about
-// memory.
+// GET /query?address=… with a Reported, GET /hosts with HostReports, and
+// POST /drain?host=…&host=… or /undrain with a Drainage for each; and about memory.
 func handler(d Daemon) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hosts", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, d.Hosts()) })
@@ -91,9 +90,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// answerAboutMemory has GET /cache/dump return remembered after remembered, GET
-// /cache/stats a MemoryStats, and POST /cache/flush a flushed; its query says what, as
-// flush has it.
+// answerAboutMemory has GET /cache/dump return Remembered after Remembered, GET
+// /cache/stats a MemoryStats, and POST /cache/flush a Flushed; its query says what, as
+// Flusher has it.
 func answerAboutMemory(mux *http.ServeMux, d Daemon) {
 	mux.HandleFunc("GET /cache/dump", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/jsonl")

@@ -25,6 +25,7 @@ const DrainTime = 25 * time.Second
 
 // Daemon is the running program: one world at a time, the memory, which outlives
 // worlds, and the listeners, of which those that a reload does not change live on.
+// Adopt, Shutdown and AddressOf are for one goroutine, the other methods for any.
 type Daemon struct {
 	observe world.Observer
 	log     *slog.Logger

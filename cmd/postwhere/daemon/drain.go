@@ -25,7 +25,7 @@ func (e noHostError) Error() string {
 }
 
 // Drain takes hosts out of the asking, or back in. If it knows one of them not, it
-// changes nothing, and returns a noHostError. It may be called concurrently.
+// changes nothing, and returns an error that says so. It may be called concurrently.
 func (d *Daemon) Drain(names []string, drained bool) ([]control.Drainage, error) {
 	if len(names) == 0 {
 		return nil, errors.New("which hosts?")
