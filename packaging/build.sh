@@ -111,7 +111,7 @@ documents() {
 	gzip -9nc CHANGELOG.md >"$doc/NEWS.md.gz"
 	libraries | gzip -9n >"$doc/libraries.gz"
 	cp packaging/examples/* "$doc/examples"
-	cp cmd/postwhere/testdata/mesh.toml "$doc/examples/mesh.toml"
+	cp cmd/postwhere/attach/testdata/mesh.toml "$doc/examples/mesh.toml"
 	for way in policy milter recipient-map map-only; do
 		attach postwhere.toml "postfix --$way" "postfix-$way.sh"
 	done

@@ -10,6 +10,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/control"
+	"postwhere/cmd/postwhere/maillog"
 )
 
 func cacheCommand(c *common) *cobra.Command {
@@ -52,7 +55,7 @@ func cacheStatsCommand(c *common) *cobra.Command {
 		Short: "Print how much is remembered, and whether it is kept over a restart",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var s memoryStats
+			var s control.MemoryStats
 			err := c.askMemory(cmd.Context(), http.MethodGet, "stats", nil, func(from io.Reader) error { return json.NewDecoder(from).Decode(&s) })
 			if err != nil {
 				return err
@@ -66,25 +69,6 @@ func cacheStatsCommand(c *common) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print an object")
 	return cmd
-}
-
-// String is for people.
-func (s memoryStats) String() string {
-	kept := "nothing: [cache] file is empty"
-	switch {
-	case s.Why != "":
-		kept = fmt.Sprintf("nothing in %s now: %s", s.File, s.Why)
-	case s.File != "":
-		kept = fmt.Sprintf("in %s, %d bytes", s.File, s.Bytes)
-	}
-	shared := "nothing: [cache] shared is empty"
-	switch {
-	case s.SharedWhy != "":
-		shared = fmt.Sprintf("nothing through %s now, %d change(s) wait: %s", s.Shared, s.SharedWaiting, s.SharedWhy)
-	case s.Shared != "":
-		shared = fmt.Sprintf("through %s, %d change(s) wait", s.Shared, s.SharedWaiting)
-	}
-	return fmt.Sprintf("owners:    %d of %d\nstrangers: %d of %d\nkept:      %s\nshared:    %s\n", s.Owners, s.MaxOwners, s.Strangers, s.MaxStrangers, kept, shared)
 }
 
 func cacheFlushCommand(c *common) *cobra.Command {
@@ -135,37 +119,18 @@ known of how hosts are asked stays.`,
 
 // flush has the daemon forget, and says what it was.
 func (c *common) flush(ctx context.Context, what url.Values) error {
-	var f flushed
+	var f control.Flushed
 	err := c.askMemory(ctx, http.MethodPost, "flush", what, func(from io.Reader) error { return json.NewDecoder(from).Decode(&f) })
 	if err != nil {
 		return err
 	}
 	name, _, _ := strings.Cut(what.Encode(), "=")
-	_, err = fmt.Fprintf(c.out, "%s: %d owner(s) and %d stranger(s) forgotten\n", printable(strings.TrimSpace(name+" "+what.Get(name))), f.Owners, f.Strangers)
+	_, err = fmt.Fprintf(c.out, "%s: %d owner(s) and %d stranger(s) forgotten\n", maillog.Printable(strings.TrimSpace(name+" "+what.Get(name))), f.Owners, f.Strangers)
 	if f.Why != "" {
-		complain(c.err, "the file has them yet: %s", printable(f.Why))
+		complain(c.err, "the file has them yet: %s", maillog.Printable(f.Why))
 	}
 	if f.SharedWhy != "" {
-		complain(c.err, "the other front ends have them yet, and will be told: %s", printable(f.SharedWhy))
+		complain(c.err, "the other front ends have them yet, and will be told: %s", maillog.Printable(f.SharedWhy))
 	}
 	return err
-}
-
-// askMemory puts a request about memory to the daemon, and waits for as long as the
-// answer takes to read.
-func (c *common) askMemory(ctx context.Context, method, what string, query url.Values, read func(io.Reader) error) error {
-	client, err := c.mustControl()
-	if err != nil {
-		return err
-	}
-	defer client.close()
-	body, err := client.open(ctx, method, "/cache/"+what, query)
-	if err != nil {
-		return c.unanswered(err)
-	}
-	defer body.Close()
-	if err := read(body); err != nil {
-		return exit{exitProblem, err}
-	}
-	return nil
 }

@@ -1,236 +1,33 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
-	"regexp"
-	"strings"
-	"sync"
-	"time"
-
 	"github.com/spf13/cobra"
 
-	"postwhere/cache"
-	"postwhere/cache/shared"
-	"postwhere/cmd/postwhere/config"
-	"postwhere/cmd/postwhere/postfix"
-	"postwhere/policy"
-	"postwhere/probe"
+	"postwhere/cmd/postwhere/check"
 )
 
-// checkup is one run of check: a line for each thing looked at.
-type checkup struct {
-	*common
-	spelling
-	cfg      *config.Config
-	conf     postfix.Conf
-	unread   error // why conf is nothing
-	attached []asked
-	trace    bool
-	failed   bool
-}
-
 func checkCommand(c *common) *cobra.Command {
-	k := &checkup{common: c}
+	var trace bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Look at the configuration, the hosts and Postfix's side, and say what to do",
 		Long: `Print a line for each thing looked at: ok, note or FAIL, what it is, and what to
 do about it. Exit status: 0, 1 if a line says FAIL, 78 for a bad configuration.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return k.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.load()
+			if err != nil {
+				return err
+			}
+			switch fine, err := check.All(cmd.Context(), c.out, c.file, cfg, trace); {
+			case err != nil:
+				return exit{exitConfig, err}
+			case !fine:
+				return exit{status: exitProblem}
+			}
+			return nil
+		},
 	}
-	cmd.Flags().BoolVar(&k.trace, "trace", false, "print the dialogue with each host, secrets masked")
+	cmd.Flags().BoolVar(&trace, "trace", false, "print the dialogue with each host, secrets masked")
 	return cmd
-}
-
-func (k *checkup) ok(what, format string, args ...any)   { k.say("ok  ", what, format, args...) }
-func (k *checkup) note(what, format string, args ...any) { k.say("note", what, format, args...) }
-func (k *checkup) fail(what, format string, args ...any) {
-	k.failed = true
-	k.say("FAIL", what, format, args...)
-}
-
-func (k *checkup) say(grade, what, format string, args ...any) {
-	_, _ = fmt.Fprintf(k.out, "%s  %s: %s\n", grade, what, fmt.Sprintf(format, args...))
-}
-
-func (k *checkup) run(ctx context.Context) error {
-	var err error
-	if k.cfg, err = k.load(); err != nil {
-		return err
-	}
-	k.ok("configuration", "%s, %d domain(s)", k.file, len(k.cfg.Domain))
-	if err := k.allHosts(ctx); err != nil {
-		return err
-	}
-	k.shared(ctx)
-	k.readPostfix(ctx)
-	k.daemon(ctx)
-	k.postfix(ctx)
-	if k.failed {
-		return exit{status: exitProblem}
-	}
-	return nil
-}
-
-// allHosts asks the hosts of all domains.
-func (k *checkup) allHosts(ctx context.Context) error {
-	memory, err := cache.New(k.cfg.MemoryOptions())
-	if err != nil {
-		return exit{exitConfig, err}
-	}
-	w, err := newWorld(ctx, k.cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return exit{exitConfig, err}
-	}
-	defer w.close(ctx)
-	for i, d := range w.domains {
-		if len(k.cfg.Domain[i].Hosts) == 0 {
-			if err := w.adoptMX(ctx, d); err != nil {
-				k.fail("domain "+d.Names[0], "%v", err)
-			}
-		}
-		k.hosts(ctx, d)
-	}
-	return nil
-}
-
-// hosts asks all hosts of a domain at once, and speaks of them in order.
-func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
-	hosts := d.Hosts()
-	learnt := make([][]probe.Calibration, len(hosts))
-	failed := make([]error, len(hosts))
-	said := make([]dialogue, len(hosts))
-	var asking sync.WaitGroup
-	for i, h := range hosts {
-		asking.Go(func() {
-			ctx := probe.WithTrace(ctx, said[i].note)
-			learnt[i], failed[i] = proberOf(h).Calibrate(ctx, d.AsksAbout())
-		})
-	}
-	asking.Wait()
-	for i, h := range hosts {
-		k.host("host "+h.Name, d, h, learnt[i], failed[i])
-		if k.trace {
-			for _, line := range said[i].heard() {
-				_, _ = fmt.Fprintln(k.out, line)
-			}
-		}
-		k.route(ctx, h)
-	}
-}
-
-// routeHost is the host in a transport(5) value that is not looked up by MX.
-var routeHost = regexp.MustCompile(`^[^:]*:\[([^\]]+)\]`)
-
-// route looks whether the name that mail goes to is one: Postfix bounces what it
-// cannot find.
-func (k *checkup) route(ctx context.Context, h *policy.Host) {
-	m := routeHost.FindStringSubmatch(h.Route)
-	if len(m) < 2 || net.ParseIP(strings.TrimPrefix(m[1], "ipv6:")) != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(k.cfg.Probe.ConnectTimeout))
-	defer cancel()
-	if _, err := net.DefaultResolver.LookupHost(ctx, m[1]); err != nil {
-		k.fail("host "+h.Name, "mail for its mailboxes goes to %s, and %v: Postfix would bounce it. Say route in [host.%q]", h.Route, err, h.Name)
-	}
-}
-
-func (k *checkup) host(what string, d *policy.Domain, h *policy.Host, learnt []probe.Calibration, err error) {
-	if err != nil {
-		k.fail(what, "%v. Is its name right, is it up, and may this machine connect? Until then %s", err, consequence(d, h))
-		return
-	}
-	c := learnt[len(learnt)-1] // the method in use, or the last one tried
-	switch {
-	case h.LastResort && !c.Tells:
-		k.ok(what, "%s: the last resort, it gets what every other host says no to (%s)", d.Names[0], c.Why)
-	case c.AcceptsAll:
-		k.fail(what, "%s %s. Nothing it says can be believed: give it the list of its mailboxes (Postfix: relay_recipient_maps or virtual_mailbox_maps), or take this machine out of its mynetworks; if it owns whatever no other host has, say last_resort = true in [host.%q]", d.Names[0], c.Why, h.Name)
-	case !c.Tells:
-		k.fail(what, "%s: %s. Its answers are unsure%s", d.Names[0], c.Why, adviceOn(c.Why, d.Names[0]))
-	case c.Why != "":
-		k.fail(what, "%s: %s. Set control to an address that it has", d.Names[0], c.Why)
-	default:
-		k.ok(what, "%s: asked by %s, refuses unknown addresses with %q", d.Names[0], c.Method, c.Refusal)
-	}
-}
-
-// shared looks whether the shared memory does what it has to.
-func (k *checkup) shared(ctx context.Context) {
-	server := k.cfg.Cache.Shared.Server
-	if server.Address == "" {
-		return
-	}
-	switch took, err := shared.Check(ctx, server); {
-	case err != nil:
-		k.fail("shared memory", "%s: %v. Until it can be used each front end goes on alone", server, err)
-	default:
-		k.ok("shared memory", "%s answers in %s", server, took.Round(10*time.Microsecond))
-	}
-}
-
-// daemon looks whether one answers at the control socket, and, if Postfix is
-// attached, at the doors that it asks at.
-func (k *checkup) daemon(ctx context.Context) {
-	dead := k.deadDoors(ctx)
-	client := newControlClient(k.cfg)
-	if client == nil {
-		k.note("daemon", "listen.control is empty, so query cannot ask it")
-		if len(dead) > 0 {
-			k.fail("daemon", "nobody listens at %s, which Postfix asks: mail waits until `postwhere serve` runs", strings.Join(dead, ", "))
-		}
-		return
-	}
-	defer client.close()
-	switch _, err := client.query(ctx, "postmaster@invalid"); {
-	case errors.Is(err, errNoDaemon) && len(k.attached) > 0:
-		k.fail("daemon", "none is running at %s, and Postfix is attached to it: its mail waits, and clients get 4xx, until `systemctl start postwhere`, or `postwhere serve`, runs it", k.cfg.Listen.Control[0])
-	case errors.Is(err, errNoDaemon):
-		k.note("daemon", "none is running at %s: start it by `systemctl enable --now postwhere`, or `postwhere serve` where there is no systemd", k.cfg.Listen.Control[0])
-	case err != nil:
-		k.fail("daemon", "cannot be asked at %s: %v", k.cfg.Listen.Control[0], err)
-	default:
-		k.ok("daemon", "runs and answers at %s", k.cfg.Listen.Control[0])
-		if len(dead) > 0 {
-			k.fail("daemon", "it runs, and nobody listens at %s, which Postfix asks: has it read this configuration? Start it anew", strings.Join(dead, ", "))
-		}
-		k.drained(ctx, client)
-		k.kept(ctx)
-	}
-}
-
-// kept mentions that the daemon cannot keep its memory over a restart: a file that is
-// another user's, who has once run it by hand, is seen nowhere else.
-func (k *checkup) kept(ctx context.Context) {
-	var s memoryStats
-	err := k.askMemory(ctx, http.MethodGet, "stats", nil, func(from io.Reader) error { return json.NewDecoder(from).Decode(&s) })
-	switch {
-	case err != nil:
-		k.fail("daemon", "cannot be asked about its memory: %v", err)
-	case s.Why != "":
-		k.note("memory", "is not kept over a restart in %s: %s. It must be the daemon's user's; it may be removed", s.File, s.Why)
-	}
-}
-
-// drained mentions the hosts that somebody has taken out of the asking, and may
-// have forgotten.
-func (k *checkup) drained(ctx context.Context, client *controlClient) {
-	all, err := client.hosts(ctx)
-	if err != nil {
-		k.fail("daemon", "cannot be asked about its hosts: %v", err)
-	}
-	for _, h := range all {
-		if h.State == hostDrained {
-			k.note("host "+h.Host, "%s, by the running daemon: `postwhere undrain %s` takes it back", h.state(), h.Host)
-		}
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"postwhere/cmd/postwhere/control"
 )
 
 // completionWait is how long the daemon may take to name its hosts while somebody
@@ -77,7 +79,7 @@ func (c *common) drainedNames(ctx context.Context) []string {
 	var names []string
 	all, _ := c.reports(ctx)
 	for _, r := range all {
-		if r.State == hostDrained {
+		if r.State == control.HostDrained {
 			names = append(names, r.Host)
 		}
 	}
@@ -96,14 +98,14 @@ func (c *common) domainNames(context.Context) []string {
 }
 
 // reports asks the daemon about its hosts; ok is false where none answers in time.
-func (c *common) reports(ctx context.Context) (all []hostReport, ok bool) {
+func (c *common) reports(ctx context.Context) (all []control.HostReport, ok bool) {
 	client, err := c.mustControl()
 	if err != nil {
 		return nil, false
 	}
-	defer client.close()
+	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, completionWait)
 	defer cancel()
-	all, err = client.hosts(ctx)
+	all, err = client.Hosts(ctx)
 	return all, err == nil
 }

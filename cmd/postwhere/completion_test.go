@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cmd/postwhere/daemon"
+	"postwhere/cmd/postwhere/maillog"
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 )
 
@@ -134,8 +137,9 @@ func TestShellsComplete(t *testing.T) {
 	check([]string{"drain", ""}, all) // of the configuration
 	check([]string{"undrain", ""}, nil)
 
-	d, _ := startDaemon(t, text)
-	if _, err := d.drain([]string{"mail2"}, true); err != nil {
+	d := daemon.New(maillog.New(testbed.Log(t)))
+	testbed.Run(t, d, testbed.Parse(t, text))
+	if _, err := d.Drain([]string{"mail2"}, true); err != nil {
 		t.Fatal(err)
 	}
 	check([]string{"undrain", ""}, []string{"mail2"})

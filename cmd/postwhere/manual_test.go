@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"postwhere/cmd/postwhere/daemon"
 )
 
 // manual is the page of the commands, by its sections: SYNOPSIS and so on, and
@@ -181,7 +183,11 @@ func TestEnvironmentAndSignalsAreInTheManual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files {
+	rooms, err := filepath.Glob("*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, rooms...) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
@@ -195,7 +201,7 @@ func TestEnvironmentAndSignalsAreInTheManual(t *testing.T) {
 			}
 		}
 	}
-	for _, signal := range []string{"SIGHUP", "SIGTERM", "SIGINT", fmt.Sprintf("within %.0f seconds", drainTime.Seconds())} {
+	for _, signal := range []string{"SIGHUP", "SIGTERM", "SIGINT", fmt.Sprintf("within %.0f seconds", daemon.DrainTime.Seconds())} {
 		if !strings.Contains(m.sections["SIGNALS"], signal) {
 			t.Errorf("SIGNALS lacks %s", signal)
 		}

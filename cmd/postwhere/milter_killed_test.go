@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"postwhere/cmd/postwhere/testbed"
 )
 
 // served is a daemon in a process of its own.
@@ -47,33 +49,33 @@ func (p *served) kill() {
 // default_action says; the next connection finds it again.
 func TestPostfixMilterIsKilled(t *testing.T) {
 	t.Parallel()
-	host := startOddHost(t, having("anna@example.com", "bert@example.com"))
+	host := testbed.StartHost(t, testbed.Having("anna@example.com", "bert@example.com"))
 	at := fmt.Sprintf("inet:127.%d.%d.%d:10046", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
 	file := filepath.Join(t.TempDir(), "postwhere.toml")
 	text := fmt.Sprintf("[listen]\npolicy = []\nmilter = [%q]\nsocketmap = []\ncontrol = []\n"+
-		"[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %q\n", at, host.address)
+		"[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %q\n", at, host.Address)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	front := swallow(t, "smtpd_milters={"+at+", default_action=tempfail}", "smtpd_milters={"+at+", default_action=accept}")
+	front := testbed.Swallow(t, "smtpd_milters={"+at+", default_action=tempfail}", "smtpd_milters={"+at+", default_action=accept}")
 	tempfail, accept := front.Addrs()[0], front.Addrs()[1]
 	p := serveFile(t, file)
-	begin := func(addr string) *client {
-		c := dialSMTP(t, addr)
-		c.mail(t)
-		c.rcpt(t, "anna@example.com", "250")
-		c.rcpt(t, "nobody@example.com", "550 5.1.1")
+	begin := func(addr string) *testbed.Client {
+		c := testbed.DialSMTP(t, addr)
+		c.Mail(t)
+		c.Rcpt(t, "anna@example.com", "250")
+		c.Rcpt(t, "nobody@example.com", "550 5.1.1")
 		return c
 	}
 	for range 3 {
 		one, two := begin(tempfail), begin(accept)
 		p.kill()
-		one.rcpt(t, "bert@example.com", "451 4.7.1")
-		one.rcpt(t, "nobody@example.com", "451 4.7.1")
-		two.rcpt(t, "bert@example.com", "250")
-		two.rcpt(t, "nobody@example.com", "250")
-		three := dialSMTP(t, tempfail) // a session that begins meanwhile
-		three.cmd(t, "MAIL FROM:<s@src.example>", "451 4.7.1")
+		one.Rcpt(t, "bert@example.com", "451 4.7.1")
+		one.Rcpt(t, "nobody@example.com", "451 4.7.1")
+		two.Rcpt(t, "bert@example.com", "250")
+		two.Rcpt(t, "nobody@example.com", "250")
+		three := testbed.DialSMTP(t, tempfail) // a session that begins meanwhile
+		three.Cmd(t, "MAIL FROM:<s@src.example>", "451 4.7.1")
 		p = serveFile(t, file)
 		begin(tempfail)
 		begin(accept)

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/attach"
 )
 
 // postfixRun is one run of the command.
@@ -55,18 +53,18 @@ changed to the one that is named.`,
 }
 
 // way returns the attachment that was asked for.
-func (r *postfixRun) way() attachment {
+func (r *postfixRun) way() attach.Way {
 	switch {
 	case r.milter:
-		return byMilter
+		return attach.ByMilter
 	case r.recipientMap:
-		return byRecipientMap
+		return attach.ByRecipientMap
 	case r.mapOnly:
-		return byMapOnly
+		return attach.ByMapOnly
 	case r.mesh:
-		return byMesh
+		return attach.ByMesh
 	}
-	return byPolicy
+	return attach.ByPolicy
 }
 
 // print prints what there is to do.
@@ -75,45 +73,10 @@ func (r *postfixRun) print(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := postfixLines(ctx, "", cfg, r.way())
+	text, err := attach.Commands(ctx, "", cfg, r.way())
 	if err != nil {
 		return exit{exitConfig, err}
 	}
 	_, err = fmt.Fprint(r.out, text)
 	return err
-}
-
-// postfixLines returns the commands that attach postwhere in one way to the Postfix
-// in a configuration directory, "" for this machine's, as far as it is not.
-func postfixLines(ctx context.Context, dir string, cfg *config.Config, way attachment) (string, error) {
-	conf, unread := readPostfix(ctx, dir)
-	if unread != nil {
-		conf = freshPostfix()
-	}
-	todo, err := attach(ctx, cfg, way, conf)
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	if unread != nil {
-		b.WriteString("# For a Postfix as it comes, whose lists are empty: the one of this machine cannot be read: " + printable(firstLine(unread.Error())) + "\n")
-	}
-	for _, text := range slices.Concat(todo.hinders, todo.minds) {
-		b.WriteString("# Mind that " + text + ".\n")
-	}
-	if !todo.changes() {
-		b.WriteString("# There is nothing to do: Postfix is attached so.\n")
-		return b.String(), nil
-	}
-	b.WriteString("# Run these as root, or say `postwhere postfix --apply`. Twice does no harm.\n")
-	for _, e := range todo.edits {
-		b.WriteString(e.Shell())
-	}
-	b.WriteString("postfix reload\n")
-	return b.String(), nil
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
 }

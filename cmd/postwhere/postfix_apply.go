@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"postwhere/cmd/postwhere/attach"
 	"postwhere/cmd/postwhere/postfix"
 )
 
@@ -15,17 +16,17 @@ func (r *postfixRun) applyTo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conf, err := readPostfix(ctx, "")
+	conf, err := attach.Read(ctx, "")
 	if err != nil {
 		return exit{exitProblem, fmt.Errorf("postfix cannot be read: %w", err)}
 	}
-	todo, err := attach(ctx, cfg, r.way(), conf)
+	todo, err := attach.PlanFor(ctx, cfg, r.way(), conf)
 	switch {
 	case err != nil:
 		return exit{exitConfig, err}
-	case len(todo.hinders) > 0:
-		return exit{exitConfig, fmt.Errorf("mail would come to a stop: %s", strings.Join(todo.hinders, "; "))}
-	case !todo.changes():
+	case len(todo.Hinders) > 0:
+		return exit{exitConfig, fmt.Errorf("mail would come to a stop: %s", strings.Join(todo.Hinders, "; "))}
+	case !todo.Changes():
 		_, err := fmt.Fprintf(r.out, "There is nothing to change: Postfix (%s) is attached so.\n", conf.Dir)
 		return err
 	}
@@ -39,17 +40,17 @@ func (r *postfixRun) applyTo(ctx context.Context) error {
 	if _, err := change.TakeBack(); err != nil {
 		return exit{exitProblem, err}
 	}
-	was, err := readPostfix(ctx, change.Dir())
+	was, err := attach.Read(ctx, change.Dir())
 	if err != nil {
 		return exit{exitProblem, err}
 	}
-	if todo, err = attach(ctx, cfg, r.way(), was); err != nil {
+	if todo, err = attach.PlanFor(ctx, cfg, r.way(), was); err != nil {
 		return exit{exitConfig, err}
 	}
-	if err := change.Edit(ctx, todo.edits); err != nil {
+	if err := change.Edit(ctx, todo.Edits); err != nil {
 		return exit{exitProblem, err}
 	}
-	for _, text := range todo.minds {
+	for _, text := range todo.Minds {
 		complain(r.err, "mind that %s", text)
 	}
 	return r.settle(ctx, change, conf.Dir, true)
@@ -89,21 +90,21 @@ func (r *postfixRun) detach(ctx context.Context, change *postfix.Change, missed 
 	if err != nil {
 		return nil, err
 	}
-	conf, err := readPostfix(ctx, change.Dir())
+	conf, err := attach.Read(ctx, change.Dir())
 	if err != nil {
 		return nil, exit{exitProblem, err}
 	}
-	todo, err := attach(ctx, cfg, byNothing, conf)
+	todo, err := attach.PlanFor(ctx, cfg, attach.Detached, conf)
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}
 	if !change.Recorded() {
 		complain(r.err, "there is no record of an --apply here: what names postwhere is taken out, and relay_domains is left alone")
 	}
-	if err := change.Edit(ctx, todo.edits); err != nil {
+	if err := change.Edit(ctx, todo.Edits); err != nil {
 		return nil, exit{exitProblem, err}
 	}
-	return slices.DeleteFunc(missed, func(name string) bool { return slices.Contains(attachedBy[1:], name) }), nil
+	return slices.DeleteFunc(missed, attach.Detaches), nil
 }
 
 // settle shows a change, asks, and puts it in place.

@@ -13,6 +13,8 @@ import (
 
 	"postwhere/cache"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/control"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 	"postwhere/probe"
 )
@@ -23,9 +25,9 @@ type query struct {
 	fresh, trace, json bool
 
 	cfg    *config.Config
-	daemon *controlClient // nil: the hosts are asked from here
-	local  *world         // asks the hosts; nil until it is needed
-	worst  int            // exit status so far
+	daemon *control.Client // nil: the hosts are asked from here
+	local  *world.World    // asks the hosts; nil until it is needed
+	worst  int             // exit status so far
 }
 
 func queryCommand(c *common) *cobra.Command {
@@ -56,8 +58,8 @@ func (q *query) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if !q.fresh && !q.trace {
-		if q.daemon = newControlClient(q.cfg); q.daemon != nil {
-			defer q.daemon.close()
+		if q.daemon = control.NewClient(q.cfg); q.daemon != nil {
+			defer q.daemon.Close()
 		} else {
 			complain(q.err, "listen.control is empty, so the daemon cannot be asked: asking the hosts")
 		}
@@ -116,7 +118,7 @@ func (q *query) one(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	q.worst = max(q.worst, r.status())
+	q.worst = max(q.worst, exitOf(r.Result))
 	if r.Unsure {
 		complain(q.err, "%s: %s", address, r.Why)
 	}
@@ -124,11 +126,11 @@ func (q *query) one(ctx context.Context, address string) error {
 		out := json.NewEncoder(q.out)
 		out.SetEscapeHTML(false) // replies are full of <>
 		return out.Encode(struct {
-			result
-			Trace []traceLine `json:"trace,omitempty"`
-		}{r.result, dialogue})
+			control.Result
+			Trace []world.TraceLine `json:"trace,omitempty"`
+		}{r.Result, dialogue})
 	}
-	text := r.line() + "\n"
+	text := r.Line() + "\n"
 	for _, l := range dialogue {
 		text += l.String() + "\n"
 	}
@@ -137,13 +139,13 @@ func (q *query) one(ctx context.Context, address string) error {
 }
 
 // ask asks the daemon, or the hosts where there is none.
-func (q *query) ask(ctx context.Context, address string) (reported, []traceLine, error) {
+func (q *query) ask(ctx context.Context, address string) (control.Reported, []world.TraceLine, error) {
 	if q.daemon != nil {
-		r, err := q.daemon.query(ctx, address)
+		r, err := q.daemon.Query(ctx, address)
 		if err == nil {
 			return r, nil, nil
 		}
-		if errors.Is(err, errNoDaemon) {
+		if errors.Is(err, control.ErrNoDaemon) {
 			complain(q.err, "no daemon answers at %s: asking the hosts", q.cfg.Listen.Control[0])
 		} else {
 			complain(q.err, "the daemon cannot be asked (%v): asking the hosts", err)
@@ -156,52 +158,50 @@ func (q *query) ask(ctx context.Context, address string) (reported, []traceLine,
 	if q.local == nil {
 		var err error
 		if q.local, err = q.newLocal(ctx); err != nil {
-			return reported{}, nil, err
+			return control.Reported{}, nil, err
 		}
 	}
 	q.resolve(ctx, q.local, address)
 	f, err := q.search(ctx, q.local, address)
-	return resultOf(address, f), nil, err
+	return control.ResultOf(address, f), nil, err
 }
 
 // askTracing asks about one address over connections of its own, so that the
 // trace has all of the dialogue and nothing else, and has hosts that gave no answer,
 // too.
-func (q *query) askTracing(ctx context.Context, address string) (reported, []traceLine, error) {
-	var d dialogue
-	w, err := q.newLocal(probe.WithTrace(ctx, d.note))
+func (q *query) askTracing(ctx context.Context, address string) (control.Reported, []world.TraceLine, error) {
+	var d world.Dialogue
+	w, err := q.newLocal(probe.WithTrace(ctx, d.Note))
 	if err != nil {
-		return reported{}, nil, err
+		return control.Reported{}, nil, err
 	}
 	q.resolve(ctx, w, address)
-	for _, h := range w.hosts {
-		h.Prober = faultTeller{proberOf(h), d.fault}
-	}
+	w.TellAnswers(d.Fault)
 	f, err := q.search(ctx, w, address)
-	w.close(ctx) // hears the hosts that the verdict did not wait for
-	return resultOf(address, f), d.heard(), err
+	w.Close(ctx) // hears the hosts that the verdict did not wait for
+	return control.ResultOf(address, f), d.Heard(), err
 }
 
 // resolve looks up the hosts of the address's domain, if it has them by MX.
-func (q *query) resolve(ctx context.Context, w *world, address string) {
+func (q *query) resolve(ctx context.Context, w *world.World, address string) {
 	a, _ := policy.ParseAddress(address)
-	if err := w.resolveMX(ctx, a.Domain()); err != nil {
+	if err := w.ResolveMX(ctx, a.Domain()); err != nil {
 		complain(q.err, "%v", err) // and so the verdict is defer
 	}
 }
 
 // search has the hosts asked from here.
-func (q *query) search(ctx context.Context, w *world, address string) (policy.Finding, error) {
-	return w.searcher.Search(ctx, policy.Request{Recipient: address, Face: "query", Door: true})
+func (q *query) search(ctx context.Context, w *world.World, address string) (policy.Finding, error) {
+	return w.Searcher.Search(ctx, policy.Request{Recipient: address, Face: "query", Door: true})
 }
 
 // newLocal builds what the daemon would have, to ask the hosts from here.
-func (q *query) newLocal(ctx context.Context) (*world, error) {
+func (q *query) newLocal(ctx context.Context) (*world.World, error) {
 	memory, err := cache.New(q.cfg.MemoryOptions())
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}
-	w, err := newWorld(ctx, q.cfg, memory, past{}, nil, slog.New(slog.DiscardHandler))
+	w, err := world.New(ctx, q.cfg, memory, world.Past{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, exit{exitConfig, err}
 	}
@@ -210,6 +210,19 @@ func (q *query) newLocal(ctx context.Context) (*world, error) {
 
 func (q *query) closeLocal(ctx context.Context) {
 	if q.local != nil {
-		q.local.close(ctx)
+		q.local.Close(ctx)
 	}
+}
+
+// exitOf returns query's exit status.
+func exitOf(r control.Result) int {
+	switch r.Verdict {
+	case policy.Deliver.String():
+		return exitDeliver
+	case policy.Reject.String():
+		return exitReject
+	case policy.Pass.String():
+		return exitPass
+	}
+	return exitDefer
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"postwhere/cmd/postwhere/control"
+	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
 )
 
@@ -71,22 +73,22 @@ func TestResultOfAFinding(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := resultOf("x@example.com", c.finding)
-			text, err := json.Marshal(r.result)
+			r := control.ResultOf("x@example.com", c.finding)
+			text, err := json.Marshal(r.Result)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(c.json, string(text)); diff != "" {
 				t.Errorf("object (-want +got):\n%s", diff)
 			}
-			if r.line() != c.line || r.status() != c.status || r.Why != c.finding.Why || r.Unsure != (c.finding.Verdict == policy.Defer || c.finding.LetIn) {
-				t.Errorf("line %q, status %d, why %q", r.line(), r.status(), r.Why)
+			if r.Line() != c.line || exitOf(r.Result) != c.status || r.Why != c.finding.Why || r.Unsure != (c.finding.Verdict == policy.Defer || c.finding.LetIn) {
+				t.Errorf("line %q, status %d, why %q", r.Line(), exitOf(r.Result), r.Why)
 			}
-			var again reported
+			var again control.Reported
 			if text, err = json.Marshal(r); err == nil {
 				err = json.Unmarshal(text, &again)
 			}
-			if diff := cmp.Diff(r, again, cmp.AllowUnexported(reported{})); err != nil || diff != "" {
+			if diff := cmp.Diff(r, again, cmp.AllowUnexported(control.Reported{})); err != nil || diff != "" {
 				t.Errorf("it does not come from the daemon as it is (-want +got): %v\n%s", err, diff)
 			}
 		})
@@ -99,7 +101,7 @@ func TestExitStatuses(t *testing.T) {
 	if want := []int{0, 1, 2, 64, 75, 78}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := (result{Verdict: "something new"}).status(); got != exitDefer {
+	if got := exitOf(control.Result{Verdict: "something new"}); got != exitDefer {
 		t.Errorf("a verdict that is not known is %d", got)
 	}
 }
@@ -110,7 +112,7 @@ func TestREADMEHasEachFieldOfQuery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range []any{result{}, resultAnswer{}, traceLine{}} {
+	for _, object := range []any{control.Result{}, control.ResultAnswer{}, world.TraceLine{}} {
 		of := reflect.TypeOf(object)
 		for i := range of.NumField() {
 			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")

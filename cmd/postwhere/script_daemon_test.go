@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"postwhere/cmd/postwhere/testbed"
 )
 
 // tooLong ends a wait for what does not happen. No test waits so long otherwise.
@@ -70,9 +72,6 @@ func (p *process) wait() (int, error) {
 	return 0, err
 }
 
-// listening finds in the log where a face listens.
-var listening = regexp.MustCompile(`listening face=(\w+) on=(\S+)`)
-
 // find returns where the log, from a line on, has one that matches. It waits for
 // it.
 func (p *process) find(ts *testscript.TestScript, from int, want *regexp.Regexp) int {
@@ -85,7 +84,7 @@ func (p *process) find(ts *testscript.TestScript, from int, want *regexp.Regexp)
 					ts.Fatalf("the log ended without %q", want)
 				}
 				ts.Logf("[daemon] %s", line)
-				if m := listening.FindStringSubmatch(line); m != nil {
+				if m := testbed.Listening.FindStringSubmatch(line); m != nil {
 					ts.Setenv(m[1], m[2])
 				}
 				p.log = append(p.log, line)
@@ -148,15 +147,15 @@ type asking struct {
 
 func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 3)
-	send(ts, args[0], args[1], "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient="+args[2]+"\n\n", readAction)
+	send(ts, args[0], args[1], "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient="+args[2]+"\n\n", testbed.ReadAction)
 }
 
 func cmdFilter(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 3)
 	// Version 6, no actions; of the events RCPT TO alone is replied to.
-	send(ts, args[0], args[1], milterFrame('O', "\x00\x00\x00\x06\x00\x00\x01\x00\x00\x1f\xff\xff")+
-		milterFrame('C', "client.example\x004\x1f\x90192.0.2.7\x00")+milterFrame('M', "<>\x00")+
-		milterFrame('D', "R{rcpt_mailer}\x00relay\x00")+milterFrame('R', "<"+args[2]+">\x00"), readMilter)
+	send(ts, args[0], args[1], testbed.MilterFrame('O', "\x00\x00\x00\x06\x00\x00\x01\x00\x00\x1f\xff\xff")+
+		testbed.MilterFrame('C', "client.example\x004\x1f\x90192.0.2.7\x00")+testbed.MilterFrame('M', "<>\x00")+
+		testbed.MilterFrame('D', "R{rcpt_mailer}\x00relay\x00")+testbed.MilterFrame('R', "<"+args[2]+">\x00"), readMilter)
 }
 
 // readMilter reads the reply that is none to the negotiation.
@@ -175,7 +174,7 @@ func readMilter(in *bufio.Reader) (string, error) {
 
 func cmdLookup(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 4)
-	send(ts, args[0], args[1], netstringOf(args[2]+" "+args[3]), readNetstring)
+	send(ts, args[0], args[1], testbed.Netstring(args[2]+" "+args[3]), readNetstring)
 }
 
 func cmdTable(ts *testscript.TestScript, neg bool, args []string) {
@@ -209,20 +208,6 @@ func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("told %q, want %q", reply, args[1])
 	}
 }
-
-// readAction reads the reply of a policy service.
-func readAction(in *bufio.Reader) (string, error) {
-	action, err := in.ReadString('\n')
-	if err != nil {
-		return "", err
-	}
-	if end, err := in.ReadString('\n'); err != nil || end != "\n" {
-		return "", fmt.Errorf("want an empty line, got %q, %w", end, err)
-	}
-	return strings.TrimSpace(action), nil
-}
-
-func netstringOf(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
 
 func readNetstring(in *bufio.Reader) (string, error) {
 	var length int

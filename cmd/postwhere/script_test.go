@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"postwhere/cmd/postwhere/demo"
+	"postwhere/cmd/postwhere/testbed"
 )
 
 // TestScript runs testdata/script: the program as its users meet it.
@@ -22,7 +23,7 @@ func TestScript(t *testing.T) {
 		Dir:           "testdata/script",
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
-			s := &stage{hosts: make(map[string]*demo.MailHost), held: make(map[string]*gate), conns: make(map[string]*asking)}
+			s := &stage{hosts: make(map[string]*demo.MailHost), held: make(map[string]*testbed.Gate), conns: make(map[string]*asking)}
 			env.Values[stageKey{}] = s
 			// Else each program that is built with -race takes a second to end.
 			env.Vars = append(env.Vars, "GORACE=atexit_sleep_ms=10")
@@ -62,8 +63,8 @@ func TestScript(t *testing.T) {
 // stage is what a script has set up.
 type stage struct {
 	hosts  map[string]*demo.MailHost
-	odd    []*oddHost
-	held   map[string]*gate
+	odd    []*testbed.Host
+	held   map[string]*testbed.Gate
 	daemon *process
 	conns  map[string]*asking
 }
@@ -77,7 +78,7 @@ func (s *stage) clear() {
 		_ = c.conn.Close()
 	}
 	for _, g := range s.held {
-		g.pass()
+		g.Pass()
 	}
 	if s.daemon != nil {
 		s.daemon.kill()
@@ -86,7 +87,7 @@ func (s *stage) clear() {
 		h.Stop()
 	}
 	for _, h := range s.odd {
-		h.stop()
+		h.Stop()
 	}
 }
 
@@ -166,28 +167,28 @@ func cmdOddHost(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdHoldHost(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1)
-	g := newGate()
+	g := testbed.NewGate()
 	stageOf(ts).held[args[0]] = g
-	addOddHost(ts, args[0], g.before(func(to string) error {
+	addOddHost(ts, args[0], g.Before(func(to string) error {
 		if slices.ContainsFunc(args[1:], func(m string) bool { return strings.EqualFold(m, to) }) {
 			return nil
 		}
-		return errNobody
+		return testbed.ErrNobody
 	}))
 }
 
 func addOddHost(ts *testscript.TestScript, name string, rcpt func(string) error) {
-	h, err := newOddHost(rcpt)
+	h, err := testbed.NewHost(rcpt)
 	ts.Check(err)
 	s := stageOf(ts)
 	s.odd = append(s.odd, h)
-	ts.Setenv(name, h.address)
+	ts.Setenv(name, h.Address)
 }
 
 func cmdHeld(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1)
 	select {
-	case <-stageOf(ts).held[args[0]].reached:
+	case <-stageOf(ts).held[args[0]].Reached:
 	case <-tooLong():
 		ts.Fatalf("no question came")
 	}
@@ -195,5 +196,10 @@ func cmdHeld(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1)
-	stageOf(ts).held[args[0]].pass()
+	stageOf(ts).held[args[0]].Pass()
+}
+
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
 }

@@ -11,11 +11,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"postwhere/cmd/postwhere/testbed"
 )
 
 // Who reads the log, the journal say, may go: the daemon stays.
 func TestDaemonOutlivesTheReaderOfItsLog(t *testing.T) {
-	mail1 := startOddHost(t, having("anna@example.com"))
+	mail1 := testbed.StartHost(t, testbed.Having("anna@example.com"))
 	dir, err := os.MkdirTemp("", "postwhere")
 	if err != nil {
 		t.Fatal(err)
@@ -23,7 +25,7 @@ func TestDaemonOutlivesTheReaderOfItsLog(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	file := filepath.Join(dir, "postwhere.toml")
 	text := fmt.Sprintf("[listen]\npolicy = [\"unix:%[1]s/policy\"]\nmilter = []\nsocketmap = []\ncontrol = []\n"+
-		"[cache]\nfile = \"\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %[2]q\n", dir, mail1.address)
+		"[cache]\nfile = \"\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %[2]q\n", dir, mail1.Address)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -47,11 +49,11 @@ func TestDaemonOutlivesTheReaderOfItsLog(t *testing.T) {
 	}
 	_ = log.Close()
 	for range 3 { // each is a line of the log
-		conn := dialPatiently(t, "unix", dir+"/policy")
+		conn := testbed.Dial(t, "unix", dir+"/policy")
 		if _, err := io.WriteString(conn, "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=anna@example.com\n\n"); err != nil {
 			t.Fatal(err)
 		}
-		if action, err := readAction(bufio.NewReader(conn)); err != nil || action != "action=DUNNO" {
+		if action, err := testbed.ReadAction(bufio.NewReader(conn)); err != nil || action != "action=DUNNO" {
 			t.Errorf("told %q, %v", action, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"postwhere/cmd/postwhere/check"
 	"postwhere/cmd/postwhere/config"
 	"postwhere/policy"
 )
@@ -61,7 +62,7 @@ func (s *setup) run(ctx context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return exit{exitConfig, err}
 	}
-	if hasDomain(old) && !s.force {
+	if config.HasDomain(old) && !s.force {
 		return exit{exitProblem, fmt.Errorf("%s names a domain already, and is left as it is: change it by hand, or say --force for another in its place", s.file)}
 	}
 	s.asker, s.canAsk = newAsker(s.streams)
@@ -95,16 +96,6 @@ func (s *setup) run(ctx context.Context) error {
 		return exit{status: exitProblem}
 	}
 	return nil
-}
-
-// hasDomain tells whether a file was edited: it names a domain, or is no file that
-// can be read.
-func hasDomain(text []byte) bool {
-	if strings.TrimSpace(string(text)) == "" {
-		return false
-	}
-	domains, err := config.Domains(string(text))
-	return err != nil || domains > 0
 }
 
 // ask asks for the domain and its hosts, until what is said will do.
@@ -149,9 +140,9 @@ func (s *setup) compose(old string) (string, *config.Config, error) {
 	if n, err := config.Domains(old); err != nil {
 		old = "" // it is of no use; --force was said, and a copy is kept
 	} else if n > 0 {
-		old = withoutDomains(old, s.hosts)
+		old = config.WithoutDomains(old, s.hosts)
 	}
-	text := withDomain(old, s.domains, s.hosts)
+	text := config.WithDomain(old, s.domains, s.hosts)
 	cfg, err := config.Parse(s.file, text)
 	return text, cfg, err
 }
@@ -159,11 +150,10 @@ func (s *setup) compose(old string) (string, *config.Config, error) {
 // try asks the hosts how they answer, and says so as check does. It tells whether all
 // can be used.
 func (s *setup) try(ctx context.Context, cfg *config.Config) (fine bool, err error) {
-	k := &checkup{common: s.common, cfg: cfg}
-	if err := k.allHosts(ctx); err != nil {
-		return false, err
+	if fine, err = check.Hosts(ctx, s.out, cfg); err != nil {
+		return false, exit{exitConfig, err}
 	}
-	return !k.failed, nil
+	return fine, nil
 }
 
 // groupOfDaemon may read the configuration, which may name files with secrets.
@@ -172,7 +162,7 @@ const groupOfDaemon = "postwhere"
 // write puts the file in place, as a whole, for root and the daemon alone, and keeps a
 // copy of one that was edited.
 func (s *setup) write(text string, old []byte) error {
-	if hasDomain(old) {
+	if config.HasDomain(old) {
 		copied := s.file + "." + time.Now().Format("2006-01-02T15:04:05")
 		if err := replaceFile(copied, string(old)); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -29,9 +30,9 @@ func TestPurgeReachesAFrontEndThatIsDown(t *testing.T) {
 	t.Parallel()
 	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
 		r := kind.Start(t, "")
-		mail1 := startOddHost(t, having("anna@example.com", "bert@example.com"))
-		text := fmt.Sprintf("[cache]\nfile = \"memory\"\nshared = \"redis://%s/1\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %q\nroute = \"smtp:[127.0.0.1]\"\n", r.Addr(), mail1.address)
-		here, there := shortDir(t), shortDir(t)
+		mail1 := testbed.StartHost(t, testbed.Having("anna@example.com", "bert@example.com"))
+		text := fmt.Sprintf("[cache]\nfile = \"memory\"\nshared = \"redis://%s/1\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %q\nroute = \"smtp:[127.0.0.1]\"\n", r.Addr(), mail1.Address)
+		here, there := testbed.ShortDir(t), testbed.ShortDir(t)
 		one, two := startProgram(t, here, text), startProgram(t, there, text)
 		for _, mailbox := range []string{"anna@example.com", "bert@example.com"} {
 			one.wants(t, mailbox, policy.Deliver, "mail1", policy.SourceSearch)
@@ -39,20 +40,20 @@ func TestPurgeReachesAFrontEndThatIsDown(t *testing.T) {
 				t.Errorf("%s is not known there", mailbox)
 			}
 		}
-		waitKept(t, there+"/memory", "anna", "bert", "Purges")
+		testbed.WaitKept(t, there+"/memory", "anna", "bert", "Purges")
 		two.kill(t)
 		one.run(t, `^address anna@example\.com: 1 owner\(s\) and 0 stranger\(s\) forgotten\n$`, "cache", "flush", "anna@example.com")
 		one.run(t, `(?m)^shared:    through redis://127\.\S+/1, 0 change\(s\) wait$`, "cache", "stats")
 		one.run(t, `(?m)^ok    shared memory: redis://127\.\S+/1 answers in \S+s$`, "check")
 		two = startProgram(t, there, text)
-		if !realhost.Eventually(func() bool { return two.log.logged("memory is flushed at another front end") }) {
+		if !realhost.Eventually(func() bool { return two.log.Logged("memory is flushed at another front end") }) {
 			t.Fatal("the other one does not learn of it")
 		}
 		two.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 		two.wants(t, "bert@example.com", policy.Deliver, "mail1", policy.SourceMemory)
 
 		r.Stop(t)
-		if !realhost.Eventually(func() bool { return one.log.logged("shared memory is away") }) {
+		if !realhost.Eventually(func() bool { return one.log.Logged("shared memory is away") }) {
 			t.Fatal("it is not noticed")
 		}
 		one.run(t, `(?m)^postwhere: the other front ends have them yet, and will be told: is away since .+`, "cache", "flush", "bert@example.com")

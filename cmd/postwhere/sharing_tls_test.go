@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"testing"
 
+	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
 )
@@ -18,11 +19,11 @@ import (
 func TestMemoryIsSharedOverTLS(t *testing.T) {
 	t.Parallel()
 	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
-		host := startOddHost(t, having("anna@example.com"))
-		site := fmt.Sprintf("[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %q\nroute = \"smtp:[127.0.0.1]\"\n", host.address)
+		host := testbed.StartHost(t, testbed.Having("anna@example.com"))
+		site := fmt.Sprintf("[[domain]]\nname = \"example.com\"\nhosts = [\"mail1\"]\n[host.mail1]\nprobe = %q\nroute = \"smtp:[127.0.0.1]\"\n", host.Address)
 		start := func(addr, authority, password string) *program {
 			t.Helper()
-			dir := shortDir(t)
+			dir := testbed.ShortDir(t)
 			for name, text := range map[string]string{"ca.pem": authority, "password": password + "\n"} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
@@ -62,14 +63,14 @@ func TestMemoryIsSharedOverTLS(t *testing.T) {
 			{"no TLS there", net.JoinHostPort(plain, port), authority, "hush", `no answer within 1s, perhaps it has no TLS at that port`},
 		} {
 			p := start(test.addr, test.authority, test.password)
-			if !realhost.Eventually(func() bool { return p.log.logged("shared memory is away") }) {
+			if !realhost.Eventually(func() bool { return p.log.Logged("shared memory is away") }) {
 				t.Errorf("%s: the log does not say that it is away", test.name)
 			}
 			p.run(t, `(?m)^FAIL  shared memory: rediss://\S+: .*(`+test.want+`).*\. Until it can be used each front end goes on alone$`, "check")
 			p.run(t, `(?m)^shared:    nothing through rediss://\S+ now, .*(`+test.want+`)`, "cache", "stats")
 			p.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 			p.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
-			if p.log.logged("hush") {
+			if p.log.Logged("hush") {
 				t.Errorf("%s: the log has the password", test.name)
 			}
 		}

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
-
 	"postwhere/cache"
 	"postwhere/cache/shared"
 	"postwhere/policy"
@@ -232,16 +230,6 @@ func Parse(file, text string) (*Config, error) {
 		return nil, prefixed(file, err)
 	}
 	return c, nil
-}
-
-// Domains returns how many domains a text names, whatever else is in it. The error says
-// that it is no TOML.
-func Domains(text string) (int, error) {
-	var c struct {
-		Domain []map[string]any `toml:"domain"`
-	}
-	err := toml.Unmarshal([]byte(text), &c)
-	return len(c.Domain), err
 }
 
 // Options returns the section as package cache takes it; see Config.MemoryOptions.

@@ -1,5 +1,5 @@
-// Package demo has the mail hosts of the demonstration: small, in this process,
-// and real enough to take mail. It is no part of the daemon.
+// Package demo is the demonstration: a tour of every verdict, with the daemon itself, and
+// with mail hosts that are small, in this process, and real enough to take mail.
 package demo
 
 import (
