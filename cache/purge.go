@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postwhere/policy"
@@ -103,15 +104,22 @@ type purges struct {
 	names  map[Name]time.Time
 	others []timedPurge
 	all    time.Time
-	last   time.Time
+	last   atomic.Pointer[time.Time] // of the last one; nil: there was none
 }
 
 // Purged tells whether one of the answers about an address is from before a purge of
 // late that it falls under.
 func (c *Cache) Purged(a policy.Address, answers []policy.Answer) bool {
+	if c.purges.last.Load() == nil {
+		return false
+	}
+	now := time.Now()
+	if c.purges.areLongOver(now) {
+		return false
+	}
 	var room [keyRoom]byte
 	k := key{local: appendFolded(room[:0], a.Local()), domain: a.Domain()}
-	return c.purges.hit(k, time.Now(), answers...)
+	return c.purges.hit(k, now, answers...)
 }
 
 type timedPurge struct {
@@ -123,10 +131,10 @@ type timedPurge struct {
 func (p *purges) add(of Purge, now time.Time) (tooMany bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now.Sub(p.last) > purgeLife {
+	if p.areLongOver(now) {
 		p.names, p.others = nil, nil
 	}
-	p.last = now
+	p.last.Store(&now)
 	switch {
 	case of.All:
 		p.all = now
@@ -144,14 +152,22 @@ func (p *purges) add(of Purge, now time.Time) (tooMany bool) {
 	return tooMany
 }
 
+// areLongOver tells whether no answer comes from before a purge any more. One that begins
+// now is yet to look through the shards, each of which is locked for whoever asks this in
+// order to remember something.
+func (p *purges) areLongOver(now time.Time) bool {
+	last := p.last.Load()
+	return last == nil || now.Sub(*last) > purgeLife
+}
+
 // hit tells whether one of the answers about an address is from before a purge of
 // it. The key is folded.
 func (p *purges) hit(k key, now time.Time, answers ...policy.Answer) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.last.IsZero() || now.Sub(p.last) > purgeLife {
+	if p.areLongOver(now) {
 		return false
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	named := p.names[Name{string(k.local), k.domain}]
 	for _, a := range answers {
 		if a.At.Before(p.all) || a.At.Before(named) {

@@ -74,6 +74,15 @@ func (a Address) isLong() bool {
 	return 2*len(a.local)+len(`""@`)+len(a.domain) > maxMailbox && len(a.String()) > maxMailbox
 }
 
+// noDomain are the octets that no domain name has: controls, the blank and the specials
+// of RFC 5321 section 4.1.2.
+var noDomain = func() (octets [256]bool) {
+	for c := range octets {
+		octets[c] = c <= ' ' || c == 0x7f || strings.ContainsRune(`<>()",;:\@`, rune(c))
+	}
+	return octets
+}()
+
 // NormalDomain returns a domain name in lower case and ASCII (IDNA A-labels,
 // RFC 5891 lookup), without its trailing dot. Names that are ASCII already need
 // not be host names: an underscore is let through, as Postfix does.
@@ -95,7 +104,7 @@ func NormalDomain(name string) (string, error) {
 		return "", fmt.Errorf("domain %q: want labels between single dots, %d octets at most", clip(name), maxDomain)
 	}
 	for _, c := range []byte(d) {
-		if c <= ' ' || c == 0x7f || strings.IndexByte(`<>()",;:\@`, c) >= 0 {
+		if noDomain[c] {
 			return "", fmt.Errorf("domain %q: character %q", clip(name), c)
 		}
 	}
