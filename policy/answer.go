@@ -47,14 +47,16 @@ func (r Reply) String() string {
 
 // Answer is what one host said about one address.
 type Answer struct {
-	Host   string        // the host's name in the configuration
-	Says   Says          //
-	Weak   bool          // a yes that counts only where no host has a better one (251)
+	// What a verdict is made of is side by side: it costs one look into main memory.
+	Host string    // the host's name in the configuration
+	At   time.Time // when the question was put
+	Says Says
+	Weak bool // a yes that counts only where no host has a better one (251)
+
+	Took   time.Duration // from At to the answer
+	Method string        // how it was asked: "vrfy", "rcpt"; "" if it was not
 	Reply  Reply         // the host's own words, if it came to that
 	Why    string        // why Unsure, for the administrator
-	Method string        // how it was asked: "vrfy", "rcpt"; "" if it was not
-	At     time.Time     // when the question was put
-	Took   time.Duration // from then to the answer
 }
 
 // String returns the answer as a log shows it: host:says.
