@@ -92,6 +92,7 @@ func (p *Prober) vacate(held *puddle.Resource[*session]) bool {
 		p.leaving.Add(-1)
 		return false
 	}
+	p.helpers.Add(1) // before Close need not wait for the pool any more
 	held.Hijack()
 	p.warmUp()
 	return true
@@ -100,11 +101,12 @@ func (p *Prober) vacate(held *puddle.Resource[*session]) bool {
 // sayGoodbye ends a session that has no place any more.
 func (p *Prober) sayGoodbye(s *session) {
 	_ = s.leave(context.Background()) // which never is done
-	p.helpers.Go(func() {
+	go func() {
+		defer p.helpers.Done()
 		defer p.leaving.Add(-1)
 		defer func() { _ = p.fault(recover()) }()
 		s.end()
-	})
+	}()
 }
 
 // warmUp opens a connection ahead if no other is ready: the next question finds
