@@ -123,33 +123,37 @@ func TestAQuestionInACrowdDoesNotWaitForTheReplyToAnother(t *testing.T) {
 	})
 }
 
-// A connection over which the host says nothing more keeps those who ask later from
-// nothing.
+// A connection over which the host says nothing more, be it within a line, keeps those
+// who ask later from nothing.
 func TestASilentConnectionGetsNoMoreOfACrowd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := crowdHost(func(_ *dialogue, verb, arg, said string) string {
-			if verb == "RCPT" && isAbout(arg, "silence") {
-				return hang
-			}
-			return said
-		})
-		p := ofHost(t, h, func(c *Config) { c.Method, c.Connections, c.ReplyTimeout = RCPT, 2, 20*time.Second })
-		wantSays(t, p, "nobody@d.test", policy.No)
-		p.asking.Add(10) // a crowd
-		defer p.asking.Add(-10)
-		var asking sync.WaitGroup
-		asking.Go(func() { ask(t, p, "silence@d.test") })
-		time.Sleep(2 * time.Second)
-		for i := range 5 {
-			asking.Go(func() {
-				begun := time.Now()
-				if got := ask(t, p, fmt.Sprintf("anna%d@d.test", i)); got.Says != policy.Yes || time.Since(begun) > 5*time.Second {
-					t.Errorf("%s after %s: %s", got.Says, time.Since(begun), got.Why)
-				}
-			})
+	for _, silence := range []string{hang, "250-2.1…" + hang} {
+		synctest.Test(t, func(t *testing.T) { silentInACrowd(t, silence) })
+	}
+}
+
+func silentInACrowd(t *testing.T, silence string) {
+	h := crowdHost(func(_ *dialogue, verb, arg, said string) string {
+		if verb == "RCPT" && isAbout(arg, "silence") {
+			return silence
 		}
-		asking.Wait()
+		return said
 	})
+	p := ofHost(t, h, func(c *Config) { c.Method, c.Connections, c.ReplyTimeout = RCPT, 2, 20*time.Second })
+	wantSays(t, p, "nobody@d.test", policy.No)
+	p.asking.Add(10) // a crowd
+	defer p.asking.Add(-10)
+	var asking sync.WaitGroup
+	asking.Go(func() { ask(t, p, "silence@d.test") })
+	time.Sleep(2 * time.Second)
+	for i := range 5 {
+		asking.Go(func() {
+			begun := time.Now()
+			if got := ask(t, p, fmt.Sprintf("anna%d@d.test", i)); got.Says != policy.Yes || time.Since(begun) > 5*time.Second {
+				t.Errorf("%s after %s: %s", got.Says, time.Since(begun), got.Why)
+			}
+		})
+	}
+	asking.Wait()
 }
 
 // Connections that lie ready, but bear no calibration any more, are renewed, and

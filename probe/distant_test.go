@@ -84,13 +84,7 @@ func (h *distantHost) carry(from, to net.Conn) {
 
 func (h *distantHost) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	for n := h.open.Add(1); ; {
-		most := h.mostOpen.Load()
-		if n <= most || h.mostOpen.CompareAndSwap(most, n) {
-			break
-		}
-	}
-	defer h.open.Add(-1)
+	defer h.opened()()
 	in, out := bufio.NewReader(conn), bufio.NewWriter(conn)
 	_, _ = out.WriteString("220 fake.test ESMTP\r\n")
 	for errs := 0; errs < hardErrorLimit; {
@@ -114,6 +108,17 @@ func (h *distantHost) serve(conn net.Conn) {
 			return
 		}
 	}
+}
+
+// opened counts a connection, until closed.
+func (h *distantHost) opened() (closed func()) {
+	for n := h.open.Add(1); ; {
+		most := h.mostOpen.Load()
+		if n <= most || h.mostOpen.CompareAndSwap(most, n) {
+			break
+		}
+	}
+	return func() { h.open.Add(-1) }
 }
 
 func (h *distantHost) reply(line string) (reply string, refused bool) {

@@ -29,6 +29,7 @@ type pipe struct {
 	fresh  bool           // the next reply is to the first question
 	heard  []policy.Reply // to the first of what is left: each a yes, not known to be in step
 	said   time.Time      // when the last reply came
+	trip   time.Duration  // what the first reply took
 	lone   bool           // it has no place in the pool any more
 	timer  bool           // soon is on its way
 	put    int            // how many of those left were written
@@ -79,6 +80,7 @@ func (q *pipe) fail(err error) {
 	}
 	c.line = slices.Concat(q.left[q.put:], c.line)
 	q.left, q.put, q.free = nil, 0, 0
+	q.p.send() // the host may take its time to hang up
 }
 
 // carry writes the questions that have come, waits for replies, or for further
@@ -102,10 +104,8 @@ func (q *pipe) carry() error {
 	if len(q.heard) == 0 || q.put > len(q.heard) {
 		return nil
 	}
-	// A yes is last: one reply too many is given the time to arrive.
-	time.Sleep(q.p.cfg.learnt.pace.roundTrip() / quietPart)
-	if err := q.s.wire.look(); errors.Is(err, errOutOfStep) {
-		return err
+	if !q.isQuiet() {
+		return errOutOfStep
 	}
 	q.hand()
 	return nil
@@ -198,9 +198,9 @@ func (q *pipe) wake() {
 }
 
 // hasStalled tells whether the pipe had better be given nothing: it has waited for the
-// host for much longer than usual. The lock is held.
+// host for much longer than usual, be it within a line. The lock is held.
 func (q *pipe) hasStalled() bool {
-	return q.parked && time.Since(q.owed) > 2*q.p.cfg.learnt.pace.roundTrip()
+	return !q.owed.IsZero() && time.Since(q.owed) > 2*q.p.cfg.learnt.pace.roundTrip()
 }
 
 // wait waits until the host says something; it tells if it was woken instead.
@@ -241,6 +241,27 @@ func (q *pipe) next() *pending {
 	return q.left[len(q.heard)]
 }
 
+// isQuiet tells, where a yes is last, whether the host says nothing more. One reply too
+// many is given the time to arrive, and so is the reply to the last question, if this
+// was the one to another before it.
+func (q *pipe) isQuiet() bool {
+	usual := q.p.cfg.learnt.pace.roundTrip()
+	due := q.last().put.Add(min(q.trip, usual))
+	if now := time.Now(); due.Before(now) {
+		due = now
+	}
+	_ = q.s.wire.Conn.SetReadDeadline(due.Add(usual / quietPart))
+	_, err := q.s.wire.in.Peek(1)
+	return err != nil
+}
+
+// last returns the question that was written last.
+func (q *pipe) last() *pending {
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	return q.left[q.put-1]
+}
+
 // since is when the host began to owe the reply to a question.
 func (q *pipe) since(one *pending) time.Time {
 	if one.put.After(q.said) {
@@ -254,6 +275,9 @@ func (q *pipe) hear() error {
 	reply, err := readReply(q.s.wire.in)
 	if err != nil {
 		return err
+	}
+	if q.trip == 0 {
+		q.trip = time.Since(q.next().put)
 	}
 	if q.begins {
 		q.begins = false
