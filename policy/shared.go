@@ -68,6 +68,10 @@ func (s *Searcher) consult(d *Domain, a Address) {
 	}
 }
 
+// sameTime is how much two looks at one answer may differ about its time: memory reckons
+// with an age, and that by two clocks.
+const sameTime = time.Second
+
 // renewedElsewhere tells whether another front end has asked the owner since he
 // was found stale here, or was not fresh enough, so that nobody need ask him again.
 func (s *Searcher) renewedElsewhere(d *Domain, a Address, known Answer, fresh bool) bool {
@@ -76,7 +80,7 @@ func (s *Searcher) renewedElsewhere(d *Domain, a Address, known Answer, fresh bo
 	}
 	s.consult(d, a)
 	memo := s.memory.Recall(a)
-	return memo.Owner.Says == Yes && d.host(memo.Owner.Host) != nil && memo.Owner.At.After(known.At) &&
+	return memo.Owner.Says == Yes && d.host(memo.Owner.Host) != nil && memo.Owner.At.Sub(known.At) > sameTime &&
 		!memo.Stale && (!fresh || time.Since(memo.Owner.At) < freshFor)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,6 +159,44 @@ func TestOneFrontEndRefreshesForAll(t *testing.T) {
 }
 
 // A mailbox that its owner denies to one front end was known a moment ago to all.
+// wavering is a memory that says of an owner at each look that he was asked a moment
+// later: that is what an age by two clocks comes to.
+type wavering struct {
+	frontEnd
+	looks atomic.Int64
+}
+
+func (w *wavering) Recall(a Address) Memo {
+	memo := w.frontEnd.Recall(a)
+	memo.Owner.At = memo.Owner.At.Add(time.Duration(w.looks.Add(1)) * time.Microsecond)
+	return memo
+}
+
+func TestOwnerWhoseTimeWaversIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1 := newHost("mail1", "anna@example.com")
+		d := &Domain{Names: []string{"example.com"}}
+		d.SetHosts(listOf(mail1))
+		w := &wavering{frontEnd: frontEnd{newShelf(), newCommons()}}
+		s := NewSearcher([]*Domain{d}, w, Options{
+			Deadline: deadline, PreferenceWait: preferenceWait, Reject: rejectReply, Defer: deferReply,
+			Shared: w, Log: slog.New(slog.DiscardHandler),
+		})
+		defer s.Close(context.Background())
+		look := func() {
+			f, err := s.Search(t.Context(), Request{Recipient: "anna@example.com"})
+			if err != nil || f.Verdict != Deliver {
+				t.Error(f, err)
+			}
+			synctest.Wait()
+		}
+		look()
+		time.Sleep(2 * time.Hour) // stale
+		look()
+		wantAsked(t, 2, mail1)
+	})
+}
+
 func TestMailboxDeniedElsewhereIsNotRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mail1, mail2 := newHost("mail1", "anna@example.com"), newHost("mail2")
