@@ -133,7 +133,7 @@ func (h *moodyHost) serve(conn net.Conn) {
 			case "says yes too":
 				said += "\r\n250 2.1.5 Ok"
 			case "says no too":
-				said += "\r\n550 5.1.1 <anna1@d.test>: Recipient address rejected: User unknown"
+				said += "\r\n" + unasked
 			case "says 421 too":
 				_, _ = io.WriteString(out, said+"\r\n421 4.7.0 too many errors\r\n")
 				_ = out.Flush()
