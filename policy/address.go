@@ -54,7 +54,11 @@ func ParseAddress(s string) (Address, error) {
 	if err != nil {
 		return Address{}, fmt.Errorf("%w: %w", ErrNoAddress, err)
 	}
-	a := Address{local: unroute(unquote(unroute(s[:at]))), domain: domain}
+	a := Address{local: s[:at], domain: domain}
+	if isPlain(a.local) && !a.isLong() { // as most are
+		return a, nil
+	}
+	a.local = unroute(unquote(unroute(s[:at])))
 	switch {
 	case a.local == "":
 		return a, fmt.Errorf("%w: empty local part", ErrUnaskable)
@@ -92,6 +96,9 @@ func NormalDomain(name string) (string, error) {
 	if len(name) > maxDomain*utf8.UTFMax {
 		return "", fmt.Errorf("domain %q: more than %d octets", clip(name), maxDomain)
 	}
+	if isNormal(name) { // as most are
+		return name, nil
+	}
 	d := strings.ToLower(strings.TrimSuffix(name, "."))
 	if !isASCII(d) {
 		ascii, err := idna.Lookup.ToASCII(d)
@@ -109,6 +116,20 @@ func NormalDomain(name string) (string, error) {
 		}
 	}
 	return d, nil
+}
+
+// isNormal tells whether a domain name is as NormalDomain returns it, and has none but
+// ASCII characters.
+func isNormal(name string) bool {
+	before := byte('.')
+	for i := range len(name) {
+		c := name[i]
+		if c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' || noDomain[c] || c == '.' && before == '.' {
+			return false
+		}
+		before = c
+	}
+	return before != '.' && len(name) <= maxDomain
 }
 
 // AddressOf returns the address of which Local and Domain are the parts.
@@ -214,7 +235,7 @@ func unroute(local string) string {
 // same characters are the mailbox's own.
 func ambiguous(recipient string) bool {
 	local := recipient[:max(0, strings.LastIndexByte(recipient, '@'))]
-	if unquote(local) != local {
+	if isPlain(local) || unquote(local) != local {
 		return false
 	}
 	return strings.ContainsAny(local, `"\()`) || strings.HasPrefix(local, " ") || strings.HasSuffix(local, " ") ||
@@ -247,26 +268,34 @@ func unquote(local string) string {
 	return b.String()
 }
 
-// isDotString tells whether a local part needs no quoting: atoms (RFC 5321
-// section 4.1.2, with the UTF-8 of RFC 6531 section 3.3) between single dots.
+// atext are the octets of atoms (RFC 5321 section 4.1.2, with the UTF-8 of RFC 6531
+// section 3.3).
+var atext = func() (octets [256]bool) {
+	for c := range octets {
+		octets[c] = c >= utf8.RuneSelf || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			strings.IndexByte("!#$%&'*+-/=?^_`{|}~", byte(c)) >= 0
+	}
+	return octets
+}()
+
+// isDotString tells whether a local part needs no quoting: atoms between single dots.
 func isDotString(local string) bool {
 	atom := false // the octet before this one belongs to an atom
 	for i := range len(local) {
-		switch c := local[i]; {
-		case c == '.':
-			if !atom {
-				return false
-			}
-			atom = false
-		case c >= 0x80, 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0:
+		if c := local[i]; atext[c] {
 			atom = true
-		default:
+		} else if c == '.' && atom {
+			atom = false
+		} else {
 			return false
 		}
 	}
 	return atom
 }
+
+// isPlain tells whether a local part is a Dot-string of ASCII characters: whatever the form
+// of the address, that is the mailbox's name.
+func isPlain(local string) bool { return isDotString(local) && isASCII(local) }
 
 func hasControl(s string) bool {
 	for _, r := range s {

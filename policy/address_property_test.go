@@ -125,3 +125,17 @@ func respell(t *rapid.T, s string) string {
 		return r
 	}, s)
 }
+
+// A dot at the end has a name looked at in full, and changes nothing.
+func TestNormalDomainIsTheSameWithADotAtItsEnd(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.StringOfN(rapid.SampledFrom([]rune("aZ0-_.@ é。\x00")), 1, 300, -1).Draw(t, "name")
+		if strings.HasSuffix(name, ".") {
+			return
+		}
+		d, err := NormalDomain(name)
+		if dotted, other := NormalDomain(name + "."); dotted != d || (err == nil) != (other == nil) {
+			t.Errorf("%q is %q, %v; with a dot %q, %v", name, d, err, dotted, other)
+		}
+	})
+}
