@@ -29,7 +29,7 @@ func TestAdjustedLifetimesCountAtOnce(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		opt := Default()
 		opt.Refresh = time.Minute
-		if err := c.Adjust(opt); err != nil || !c.Recall(a).Stale {
+		if err := c.Adjust(opt); err != nil || !c.Recall(a, time.Now()).Stale {
 			t.Errorf("not stale, %v", err)
 		}
 		opt.Expire = time.Minute

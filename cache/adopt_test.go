@@ -13,7 +13,7 @@ func adopted(local, host string, at time.Time) Entry {
 }
 
 func ownerOf(c *Cache, local string) policy.Memo {
-	return c.Recall(policy.AddressOf(local, "example.com"))
+	return c.Recall(policy.AddressOf(local, "example.com"), time.Now())
 }
 
 func TestAdoptedOwnerLivesAsOneThatWasLearntHere(t *testing.T) {

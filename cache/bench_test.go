@@ -88,7 +88,7 @@ func recallAll(b *testing.B, c *Cache, plain map[string]policy.Says, asked []pol
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		if m := c.Recall(asked[i&(len(asked)-1)]); m.Owner.Says == policy.Unasked && m.Answers == nil {
+		if m := c.Recall(asked[i&(len(asked)-1)], time.Now()); m.Owner.Says == policy.Unasked && m.Answers == nil {
 			b.Fatal("forgotten")
 		}
 		i++
@@ -121,7 +121,7 @@ func BenchmarkRecallParallel(b *testing.B) {
 	}
 	b.RunParallel(func(pb *testing.PB) {
 		for i := rand.IntN(n); pb.Next(); i++ {
-			c.Recall(asked[i%n])
+			c.Recall(asked[i%n], time.Now())
 		}
 	})
 }

@@ -33,6 +33,7 @@ type Cache struct {
 	names   *words // hosts and domains: as many as the configuration has
 	methods *words // of asking: those that we have
 	codes   *words // enhanced codes, which the hosts choose: so few
+	sayings sayings
 	shards  []shard
 	split   uint // bits of a hash that choose the shard
 	watched atomic.Pointer[Changes]
@@ -77,6 +78,7 @@ func New(opt Options) (*Cache, error) {
 		methods: newWords(maxWords),
 		codes:   newWords(maxWords),
 	}
+	c.sayings.init(maxSayings)
 	few, many := min(opt.Owners, opt.Strangers), max(opt.Owners, opt.Strangers)
 	// The hash's first bits choose the shard: their number is a power of two.
 	n := max(min(many/fullShard, few/smallShard, maxShards), 1)
@@ -133,11 +135,10 @@ func (c *Cache) shard(folded key) *shard {
 	return &c.shards[folded.hash>>(64-c.split)]
 }
 
-// Recall returns the living answers about an address: its owner, or else what the
-// others said. It allocates nothing, and looks into one or two tables under a lock that
+// Recall returns the answers about an address that are alive now: its owner, or else
+// what the others said. It allocates nothing, and looks into one or two tables under a lock that
 // is held for no longer.
-func (c *Cache) Recall(a policy.Address) policy.Memo {
-	now := time.Now()
+func (c *Cache) Recall(a policy.Address, now time.Time) policy.Memo {
 	return c.recall(a, now, c.moment(now))
 }
 
@@ -163,10 +164,9 @@ func (c *Cache) recall(a policy.Address, now time.Time, m moment) (memo policy.M
 	}
 	if st := s.strangers.use(spelled.hash); st != nil && c.is(&st.name, spelled) {
 		if m.before(st.until) {
-			memo.Answers = st.answers
-		} else {
-			memo.Answers = c.prune(s, spelled.hash, st, m)
+			return c.memo(st)
 		}
+		return c.prune(s, spelled.hash, st, m)
 	}
 	return memo
 }

@@ -62,14 +62,14 @@ func says(m policy.Memo) string {
 
 func wantOwner(t *testing.T, c *Cache, a policy.Address, host string) {
 	t.Helper()
-	if o := c.Recall(a).Owner; o.Host != host || (o.Says == policy.Yes) != (host != "") {
+	if o := c.Recall(a, time.Now()).Owner; o.Host != host || (o.Says == policy.Yes) != (host != "") {
 		t.Errorf("owner of %s: got %v, want host %q", a, o, host)
 	}
 }
 
 func wantAnswers(t *testing.T, c *Cache, a policy.Address, want string) {
 	t.Helper()
-	if got := says(c.Recall(a)); got != want {
+	if got := says(c.Recall(a, time.Now())); got != want {
 		t.Errorf("answers about %s: got %q, want %q", a, got, want)
 	}
 }
@@ -81,7 +81,7 @@ func TestOwnerComesBackAsHeWas(t *testing.T) {
 		given.Weak = true
 		c.Own(a, given)
 		time.Sleep(time.Minute)
-		got := c.Recall(a)
+		got := c.Recall(a, time.Now())
 		if got.Stale || got.Answers != nil || !got.Owner.At.Equal(given.At) || time.Since(got.Owner.At) != time.Minute {
 			t.Errorf("got %+v", got)
 		}
@@ -110,16 +110,16 @@ func TestOwnerIsStaleAfterRefresh(t *testing.T) {
 		c, a := newCache(t, nil), address(t, "anna@example.com")
 		c.Own(a, yes("mail1"))
 		time.Sleep(early(DefaultRefresh))
-		if c.Recall(a).Stale {
+		if c.Recall(a, time.Now()).Stale {
 			t.Error("stale before his time")
 		}
 		time.Sleep(DefaultRefresh - early(DefaultRefresh))
-		if !c.Recall(a).Stale {
+		if !c.Recall(a, time.Now()).Stale {
 			t.Error("not stale after Refresh")
 		}
 		wantOwner(t, c, a, "mail1")
 		c.Own(a, yes("mail1"))
-		if c.Recall(a).Stale {
+		if c.Recall(a, time.Now()).Stale {
 			t.Error("stale though he just said yes")
 		}
 	})
@@ -145,15 +145,15 @@ func TestPostponedOwnerIsNotStaleForAWhile(t *testing.T) {
 		c.Own(a, yes("mail1"))
 		time.Sleep(DefaultRefresh)
 		c.Postpone(a)
-		if c.Recall(a).Stale {
+		if c.Recall(a, time.Now()).Stale {
 			t.Error("stale just after Postpone")
 		}
 		time.Sleep(early(DefaultUnsure))
-		if c.Recall(a).Stale {
+		if c.Recall(a, time.Now()).Stale {
 			t.Error("stale before the lifetime of an Unsure")
 		}
 		time.Sleep(DefaultUnsure - early(DefaultUnsure))
-		if !c.Recall(a).Stale {
+		if !c.Recall(a, time.Now()).Stale {
 			t.Error("Postpone lasts too long")
 		}
 	})

@@ -24,7 +24,7 @@ func TestChangesTellOfAllThatChanges(t *testing.T) {
 				c.Own(address(t, names.Draw(r, "name")+"@example.com"), yes(host))
 			},
 			"disown": func(r *rapid.T) { c.Disown(address(t, names.Draw(r, "name")+"@example.com")) },
-			"recall": func(r *rapid.T) { c.Recall(address(t, names.Draw(r, "name")+"@example.com")) },
+			"recall": func(r *rapid.T) { c.Recall(address(t, names.Draw(r, "name")+"@example.com"), time.Now()) },
 			"keep": func(r *rapid.T) {
 				c.Keep(address(t, names.Draw(r, "name")+"@example.com"), []policy.Answer{no("mail1")})
 			},

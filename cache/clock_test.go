@@ -97,7 +97,7 @@ func TestOwnerOfATimeToComeIsStale(t *testing.T) {
 		future.At = time.Now().AddDate(10, 0, 0).Round(0)
 		c.Own(a, future)
 		wantOwner(t, c, a, "mail1")
-		if m := c.Recall(a); !m.Stale || m.Owner.At.After(time.Now()) {
+		if m := c.Recall(a, time.Now()); !m.Stale || m.Owner.At.After(time.Now()) {
 			t.Errorf("got %+v", m)
 		}
 		time.Sleep(DefaultExpire - DefaultRefresh)

@@ -31,12 +31,12 @@ func TestOwnersOfADistrustedHostAreAskedAgain(t *testing.T) {
 			host  string
 			stale bool
 		}{{anna, "mail1", true}, {bert, "mail2", false}, {carla, "mail1", true}, {dora, "mail1", false}} {
-			if m := c.Recall(o.Address); m.Owner.Host != o.host || m.Stale != o.stale {
+			if m := c.Recall(o.Address, time.Now()); m.Owner.Host != o.host || m.Stale != o.stale {
 				t.Errorf("%s: %v, stale: %v", o.Address, m.Owner, m.Stale)
 			}
 		}
 		c.Own(anna, yes("mail1"))
-		if c.Recall(anna).Stale {
+		if c.Recall(anna, time.Now()).Stale {
 			t.Error("anna was asked, and is stale")
 		}
 		// None of them lives the longer for it.
@@ -52,10 +52,10 @@ func TestLateYesOfADistrustedHostIsAskedAgain(t *testing.T) {
 		anna, late := address(t, "anna@a.example"), yes("mail1")
 		time.Sleep(time.Second)
 		c.Distrust("mail1", time.Now())
-		if c.Own(anna, late); !c.Recall(anna).Stale || !c.Distrusts(late) {
+		if c.Own(anna, late); !c.Recall(anna, time.Now()).Stale || !c.Distrusts(late) {
 			t.Error("the old machine is believed")
 		}
-		if c.Own(anna, yes("mail1")); c.Recall(anna).Stale || c.Distrusts(yes("mail1")) {
+		if c.Own(anna, yes("mail1")); c.Recall(anna, time.Now()).Stale || c.Distrusts(yes("mail1")) {
 			t.Error("the new machine is not believed")
 		}
 	})
@@ -81,16 +81,16 @@ func TestDistrustOutlivesARestart(t *testing.T) {
 			c.Distrust(host, since)
 		}
 		c.Restore(early)
-		if !c.Recall(anna).Stale || c.Recall(bert).Stale {
-			t.Errorf("anna: %+v, bert: %+v", c.Recall(anna), c.Recall(bert))
+		if !c.Recall(anna, time.Now()).Stale || c.Recall(bert, time.Now()).Stale {
+			t.Errorf("anna: %+v, bert: %+v", c.Recall(anna, time.Now()), c.Recall(bert, time.Now()))
 		}
 		early.Owner.At = early.Owner.At.Add(time.Second)
 		c.Adopt(early) // what another front end has of her is as old
-		if !c.Recall(anna).Stale {
+		if !c.Recall(anna, time.Now()).Stale {
 			t.Error("the other front end's is believed")
 		}
 		c.Distrust("mail1", time.Now().Add(time.Hour)) // the clock was set back
-		if c.Own(bert, yes("mail1")); c.Recall(bert).Stale {
+		if c.Own(bert, yes("mail1")); c.Recall(bert, time.Now()).Stale {
 			t.Error("the host is never believed again")
 		}
 		time.Sleep(DefaultExpire)

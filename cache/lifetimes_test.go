@@ -29,11 +29,11 @@ func TestDomainsOwnerIsStaleAfterItsRefresh(t *testing.T) {
 	inBothDomains(t, func(t *testing.T, c *Cache, a policy.Address, life Lifetimes) {
 		c.Own(a, yes("mail1"))
 		time.Sleep(early(life.Refresh))
-		if c.Recall(a).Stale {
+		if c.Recall(a, time.Now()).Stale {
 			t.Error("stale before his time")
 		}
 		time.Sleep(life.Refresh - early(life.Refresh))
-		if m := c.Recall(a); !m.Stale || m.Owner.Host != "mail1" {
+		if m := c.Recall(a, time.Now()); !m.Stale || m.Owner.Host != "mail1" {
 			t.Errorf("got %+v", m)
 		}
 	})
@@ -87,11 +87,11 @@ func TestDomainsPostponedOwnerIsNotStaleForItsUnsure(t *testing.T) {
 		time.Sleep(life.Refresh)
 		c.Postpone(a)
 		time.Sleep(early(life.Unsure))
-		if c.Recall(a).Stale {
+		if c.Recall(a, time.Now()).Stale {
 			t.Error("stale too early")
 		}
 		time.Sleep(life.Unsure - early(life.Unsure))
-		if !c.Recall(a).Stale {
+		if !c.Recall(a, time.Now()).Stale {
 			t.Error("Postpone lasts too long")
 		}
 	})
@@ -120,12 +120,12 @@ func TestDomainsOwnerOfATimeToComeOrOfADistrustedHostIsStale(t *testing.T) {
 		future := yes("mail1")
 		future.At = time.Now().Add(time.Hour)
 		c.Own(a, future)
-		if m := c.Recall(a); !m.Stale || m.Owner.Host != "mail1" {
+		if m := c.Recall(a, time.Now()); !m.Stale || m.Owner.Host != "mail1" {
 			t.Errorf("of a time to come: %+v", m)
 		}
 		c.Own(a, yes("mail1"))
 		c.Distrust("mail1", time.Now())
-		if m := c.Recall(a); !m.Stale || m.Owner.Host != "mail1" {
+		if m := c.Recall(a, time.Now()); !m.Stale || m.Owner.Host != "mail1" {
 			t.Errorf("of a distrusted host: %+v", m)
 		}
 		c.Disown(a)
@@ -133,7 +133,7 @@ func TestDomainsOwnerOfATimeToComeOrOfADistrustedHostIsStale(t *testing.T) {
 		past := yes("mail1")
 		past.At = time.Now().Add(-2 * time.Second)
 		c.Restore(Entry{Name{a.Local(), a.Domain()}, past})
-		if m := c.Recall(a); !m.Stale || m.Owner.Host != "mail1" {
+		if m := c.Recall(a, time.Now()); !m.Stale || m.Owner.Host != "mail1" {
 			t.Errorf("restored, of a distrusted host: %+v", m)
 		}
 	})
@@ -151,10 +151,10 @@ func TestDomainsAdjustedLifetimesCountAtOnce(t *testing.T) {
 		if err := c.Adjust(opt); err != nil {
 			t.Fatal(err)
 		}
-		if !c.Recall(a).Stale || c.Recall(other).Stale {
-			t.Errorf("%+v, other %+v", c.Recall(a), c.Recall(other))
+		if !c.Recall(a, time.Now()).Stale || c.Recall(other, time.Now()).Stale {
+			t.Errorf("%+v, other %+v", c.Recall(a, time.Now()), c.Recall(other, time.Now()))
 		}
-		if err := c.Adjust(Default()); err != nil || c.Recall(a).Stale {
+		if err := c.Adjust(Default()); err != nil || c.Recall(a, time.Now()).Stale {
 			t.Errorf("stale by the old lifetimes, %v", err)
 		}
 		time.Sleep(hastyLife.Expire)

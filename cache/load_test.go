@@ -53,12 +53,12 @@ func TestLeastRecentlyUsedGoes(t *testing.T) {
 		c.Own(at(i), yes("mail1"))
 		c.Keep(stranger(i), []policy.Answer{no("mail2")})
 	}
-	c.Recall(at(0))
-	c.Recall(stranger(0))
+	c.Recall(at(0), time.Now())
+	c.Recall(stranger(0), time.Now())
 	c.Own(at(3), yes("mail1"))
 	c.Keep(stranger(3), []policy.Answer{no("mail2")})
 	for i, stays := range []bool{true, false, true, true} {
-		owner, other := c.Recall(at(i)), c.Recall(stranger(i))
+		owner, other := c.Recall(at(i), time.Now()), c.Recall(stranger(i), time.Now())
 		if (owner.Owner.Says == policy.Yes) != stays || (other.Answers != nil) != stays {
 			t.Errorf("%d: got %+v and %+v", i, owner, other)
 		}
@@ -73,7 +73,7 @@ func TestOrderIsKeptOnceHalfTheRoomIsTaken(t *testing.T) {
 	at := func(i int) policy.Address { return address(t, fmt.Sprintf("user%d@example.com", i)) }
 	for i := range size {
 		c.Own(at(i), yes("mail1"))
-		c.Recall(at(i / 20 * 10)) // one in ten of the older half
+		c.Recall(at(i/20*10), time.Now()) // one in ten of the older half
 	}
 	for i := range size * 9 / 20 {
 		c.Own(at(size+i), yes("mail1"))
@@ -124,13 +124,13 @@ func TestRecallAllocatesNothing(t *testing.T) {
 	}
 	for _, s := range append(known, "nobody@example.com") {
 		a := address(t, s)
-		owner := c.Recall(a)
-		if n := testing.AllocsPerRun(100, func() { c.Recall(a) }); n != 0 {
+		owner := c.Recall(a, time.Now())
+		if n := testing.AllocsPerRun(100, func() { c.Recall(a, time.Now()) }); n != 0 {
 			t.Errorf("%s: %v allocations", s, n)
 		}
 		c.Disown(a)
-		others := c.Recall(a)
-		if n := testing.AllocsPerRun(100, func() { c.Recall(a) }); n != 0 {
+		others := c.Recall(a, time.Now())
+		if n := testing.AllocsPerRun(100, func() { c.Recall(a, time.Now()) }); n != 0 {
 			t.Errorf("%s: %v allocations", s, n)
 		}
 		if s != "nobody@example.com" && (owner.Owner.Says != policy.Yes || len(others.Answers) != 3) {
@@ -171,7 +171,7 @@ func TestConcurrentUse(t *testing.T) {
 						c.ForgetStrangers()
 					}
 				default:
-					m := c.Recall(a)
+					m := c.Recall(a, time.Now())
 					if m.Owner.Says == policy.Yes && m.Owner.Host != host(i) {
 						t.Errorf("%s: owner %s", a, m.Owner.Host)
 					}

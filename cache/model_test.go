@@ -67,6 +67,7 @@ func (m *model) check(t *rapid.T, a policy.Address, got policy.Memo) {
 		}
 		return
 	}
+	checkSaid(t, got)
 	m.checkAnswers(t, a, got.Answers)
 }
 
@@ -148,7 +149,7 @@ func operations(c *Cache, m *model, addresses []policy.Address) map[string]func(
 		"wait": func(t *rapid.T) { time.Sleep(aTime().Draw(t, "time")) },
 		"": func(t *rapid.T) {
 			for _, a := range addresses {
-				m.check(t, a, c.Recall(a))
+				m.check(t, a, c.Recall(a, time.Now()))
 			}
 		},
 	}

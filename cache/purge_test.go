@@ -163,11 +163,11 @@ func TestStrangersFromBeforeTooManyPurgesAreForgotten(t *testing.T) {
 	for range maxPurges + 1 {
 		c.Purge(Purge{Host: "mail2"})
 	}
-	if m := c.Recall(a); c.Purged(a, m.Answers) {
+	if m := c.Recall(a, time.Now()); c.Purged(a, m.Answers) {
 		t.Errorf("%v are remembered, and not to be believed", m.Answers)
 	}
 	c.Keep(a, []policy.Answer{no("mail1")})
-	if m := c.Recall(a); len(m.Answers) != 1 {
+	if m := c.Recall(a, time.Now()); len(m.Answers) != 1 {
 		t.Error("what was asked since is not remembered")
 	}
 }
@@ -196,7 +196,7 @@ func TestLookUpsGoOnDuringAFlushOfAnAddress(t *testing.T) {
 			}
 			return
 		default:
-			c.Recall(address(t, "stranger2@example.com"))
+			c.Recall(address(t, "stranger2@example.com"), time.Now())
 		}
 	}
 }

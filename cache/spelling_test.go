@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"postwhere/policy"
 )
@@ -41,7 +42,7 @@ func TestSpellingsOfManyShards(t *testing.T) {
 	lost := 0
 	for i := range n {
 		for _, a := range spellings(i) {
-			if len(c.Recall(a).Answers) != 1 {
+			if len(c.Recall(a, time.Now()).Answers) != 1 {
 				lost++
 			}
 		}
@@ -55,7 +56,7 @@ func TestSpellingsOfManyShards(t *testing.T) {
 	}
 	for i := range n {
 		for _, a := range spellings(i) {
-			if memo := c.Recall(a); len(memo.Answers) > 0 {
+			if memo := c.Recall(a, time.Now()); len(memo.Answers) > 0 {
 				t.Fatalf("%s: purged, and yet %v", a, memo.Answers)
 			}
 		}

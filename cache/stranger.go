@@ -16,7 +16,9 @@ const maxText = 200
 type stranger struct {
 	name    name
 	until   moment // when the first of the answers has lived
+	oldest  int64  // when the oldest of them is from, as moment.mono
 	answers []policy.Answer
+	said    uint16 // in the cache's sayings; 0: it is in the answers only
 }
 
 // of returns the lifetime of an answer about a stranger; 0: not kept.
@@ -61,24 +63,36 @@ func (c *Cache) newStranger(k key, answers []policy.Answer, now time.Time) (st s
 			st.answers = append(st.answers, a)
 		}
 	}
-	st.until = c.until(st.answers, life, k.hash)
+	c.sum(&st, life, k.hash)
 	return st, true
 }
 
-// until returns when the first of some answers, at least one, has lived.
-func (c *Cache) until(answers []policy.Answer, life *Lifetimes, hash uint64) moment {
-	dies := func(a policy.Answer) moment { return c.moment(a.At).plus(shortened(life.of(a.Says), hash)) }
-	first := dies(answers[0])
-	for _, a := range answers[1:] {
-		first = first.earlier(dies(a))
+// sum notes of a stranger's answers, at least one, what a look-up wants to know.
+func (c *Cache) sum(st *stranger, life *Lifetimes, hash uint64) {
+	for i, a := range st.answers {
+		at := c.moment(a.At)
+		dies := at.plus(shortened(life.of(a.Says), hash))
+		if i == 0 {
+			st.oldest, st.until = at.mono, dies
+		}
+		st.oldest, st.until = min(st.oldest, at.mono), st.until.earlier(dies)
 	}
-	return first
+	st.said = c.sayings.id(st.answers)
 }
 
-// prune drops the answers that have lived, and returns those that are left; with none
-// the entry goes. Those who were handed the old slice keep it as it was. The shard is
+// memo returns what a look-up gets of a stranger.
+func (c *Cache) memo(st *stranger) policy.Memo {
+	said := st.answers
+	if st.said != 0 {
+		said = c.sayings.at(st.said)
+	}
+	return policy.Memo{Answers: st.answers, Said: said, Oldest: c.born.Add(time.Duration(st.oldest))}
+}
+
+// prune drops the answers that have lived, and returns what is left; with none the
+// entry goes. Those who were handed the old slice keep it as it was. The shard is
 // locked.
-func (c *Cache) prune(s *shard, hash uint64, st *stranger, m moment) []policy.Answer {
+func (c *Cache) prune(s *shard, hash uint64, st *stranger, m moment) policy.Memo {
 	life := c.limits.Load().of(st.name.domain)
 	var left []policy.Answer
 	for _, a := range st.answers {
@@ -88,10 +102,11 @@ func (c *Cache) prune(s *shard, hash uint64, st *stranger, m moment) []policy.An
 	}
 	if len(left) == 0 {
 		s.strangers.remove(hash)
-		return nil
+		return policy.Memo{}
 	}
-	st.answers, st.until = left, c.until(left, life, hash)
-	return left
+	st.answers = left
+	c.sum(st, life, hash)
+	return c.memo(st)
 }
 
 // dropStranger forgets what was kept about a spelling. The shard is locked.

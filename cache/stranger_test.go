@@ -45,7 +45,7 @@ func TestUnsureIsForgottenBeforeNo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, a := newCache(t, nil), address(t, "anna@example.com")
 		c.Keep(a, []policy.Answer{no("mail1"), unsure("mail2"), no("mail3")})
-		before := c.Recall(a).Answers
+		before := c.Recall(a, time.Now()).Answers
 		time.Sleep(early(DefaultUnsure))
 		wantAnswers(t, c, a, "mail1:no,mail2:unsure,mail3:no")
 		time.Sleep(DefaultUnsure - early(DefaultUnsure))
@@ -75,7 +75,7 @@ func TestKeepLeavesTheGivenAnswersAlone(t *testing.T) {
 	if fmt.Sprint(given) != before {
 		t.Error("Keep changed the caller's slice: it is in a Finding, too")
 	}
-	if got := c.Recall(a).Answers[1]; !got.At.Equal(given[2].At) {
+	if got := c.Recall(a, time.Now()).Answers[1]; !got.At.Equal(given[2].At) {
 		t.Error("an answer is known by its time, and that has changed")
 	}
 }
@@ -87,14 +87,14 @@ func TestTextsAreCut(t *testing.T) {
 	hostile.Reply.Enhanced = "5." + strings.Repeat("1", 1<<20)
 	hostile.Why = "x" + hostile.Reply.Text
 	c.Keep(a, []policy.Answer{hostile})
-	got := c.Recall(a).Answers[0]
+	got := c.Recall(a, time.Now()).Answers[0]
 	if len(got.Reply.Text) != maxText || len(got.Why) != maxText-1 || !utf8.ValidString(got.Why) || len(got.Reply.Enhanced) > maxEnhanced {
 		t.Errorf("kept %d, %d and %d octets", len(got.Reply.Text), len(got.Why), len(got.Reply.Enhanced))
 	}
 	owner := yes("mail1")
 	owner.Reply = hostile.Reply
 	c.Own(a, owner)
-	if got := c.Recall(a).Owner.Reply; got != (policy.Reply{Code: 550}) {
+	if got := c.Recall(a, time.Now()).Owner.Reply; got != (policy.Reply{Code: 550}) {
 		t.Errorf("kept %+.40v of an owner", got)
 	}
 }

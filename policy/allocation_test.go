@@ -12,7 +12,7 @@ type constant struct {
 	memo Memo
 }
 
-func (c constant) Recall(Address) Memo { return c.memo }
+func (c constant) Recall(Address, time.Time) Memo { return c.memo }
 
 func (constant) Purged(Address, []Answer) bool { return false }
 
@@ -21,7 +21,7 @@ func (constant) Purged(Address, []Answer) bool { return false }
 func TestRememberedVerdictAllocatesNothing(t *testing.T) {
 	now := time.Now()
 	owner := Memo{Owner: Answer{Host: "mail2", Says: Yes, At: now}}
-	denied := Memo{Answers: []Answer{{Host: "mail1", Says: No, At: now}, {Host: "mail2", Says: No, At: now}}}
+	denied := Memo{}.with(Answer{Host: "mail1", Says: No, At: now}, Answer{Host: "mail2", Says: No, At: now})
 	for _, domain := range []*Domain{
 		{Names: []string{"example.com"}},
 		{Names: []string{"example.com"}, AskAs: "inner.example"},

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +37,8 @@ type Doubts struct {
 	// awaited are those of Await whose time has not come.
 	awaited      int
 	awaitedSince time.Time
+	// over is when all will be, as far as is known by now; nil: there were none.
+	over atomic.Pointer[time.Time]
 }
 
 // Await has all mailboxes in doubt until done is called, or for DoubtTime: which are is
@@ -45,6 +48,7 @@ func (d *Doubts) Await() (done func()) {
 	defer d.mu.Unlock()
 	d.awaited++
 	d.awaitedSince = time.Now()
+	d.lasts(d.awaitedSince)
 	return sync.OnceFunc(func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -102,10 +106,21 @@ func (d *Doubts) put(a Address, since time.Time) {
 		d.since = make(map[string]time.Time)
 	}
 	d.since[a.Key()] = since
+	d.lasts(now)
 }
 
-// has tells whether a mailbox of that address was known until a moment ago.
-func (d *Doubts) has(a Address) bool {
+// lasts notes that a doubt may be as young as now. mu is locked.
+func (d *Doubts) lasts(now time.Time) {
+	over := now.Add(DoubtTime)
+	d.over.Store(&over)
+}
+
+// has tells whether a mailbox of that address was known until a moment ago. The caller has
+// read now before, which may only be too early.
+func (d *Doubts) has(a Address, now time.Time) bool {
+	if over := d.over.Load(); over == nil || now.After(*over) {
+		return false
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.everybody.IsZero() && time.Since(d.everybody) < DoubtTime || d.awaited > 0 && time.Since(d.awaitedSince) < DoubtTime {
@@ -162,6 +177,7 @@ func (d *Doubts) Restore(all map[string]time.Time) {
 			d.since[key] = later(d.since[key], since)
 		}
 	}
+	d.lasts(now)
 }
 
 func later(a, b time.Time) time.Time {

@@ -145,8 +145,8 @@ func TestDoubtsAreBounded(t *testing.T) {
 		for i := range maxDoubts - 1 {
 			d.add(mustParse(t, fmt.Sprintf("u%d@example.com", i)))
 		}
-		if d.has(old) || !d.has(young) {
-			t.Errorf("old is doubted: %v, young: %v", d.has(old), d.has(young))
+		if d.has(old, time.Now()) || !d.has(young, time.Now()) {
+			t.Errorf("old is doubted: %v, young: %v", d.has(old, time.Now()), d.has(young, time.Now()))
 		}
 		for i := range maxDoubts {
 			d.add(mustParse(t, fmt.Sprintf("v%d@example.com", i)))
@@ -156,11 +156,11 @@ func TestDoubtsAreBounded(t *testing.T) {
 		}
 		// Where there are too many, nobody is refused.
 		next := RestoreDoubts(d.All())
-		if !d.has(young) || !d.has(old) || !next.has(young) || !next.has(old) {
+		if !d.has(young, time.Now()) || !d.has(old, time.Now()) || !next.has(young, time.Now()) || !next.has(old, time.Now()) {
 			t.Error("a mailbox of too many is not doubted")
 		}
 		time.Sleep(DoubtTime)
-		if d.has(young) || next.has(old) {
+		if d.has(young, time.Now()) || next.has(old, time.Now()) {
 			t.Error("everybody is doubted for ever")
 		}
 	})
@@ -259,7 +259,7 @@ func TestDoubtsAreSharedWithTheNextSearcher(t *testing.T) {
 	defer next.Close(t.Context())
 	anna := mustParse(t, "anna@example.com")
 	old.doubts.add(anna)
-	if !next.doubts.has(anna) {
+	if !next.doubts.has(anna, time.Now()) {
 		t.Error("the next Searcher would refuse it")
 	}
 }
@@ -270,19 +270,19 @@ func TestAllAreInDoubtUntilItIsKnownWhoIs(t *testing.T) {
 		d := &Doubts{}
 		anna, bert := mustParse(t, "anna@example.com"), mustParse(t, "bert@example.com")
 		done := d.Await()
-		if !d.has(anna) || !d.has(bert) || !d.last(bert).IsZero() || len(d.All()) != 0 {
+		if !d.has(anna, time.Now()) || !d.has(bert, time.Now()) || !d.last(bert).IsZero() || len(d.All()) != 0 {
 			t.Error("somebody is in no doubt, or was denied")
 		}
 		d.add(bert)
 		d.Restore(map[string]time.Time{anna.Key(): time.Now().Add(-time.Minute), bert.Key(): time.Now().Add(-time.Minute)})
 		done()
 		done()
-		if !d.has(anna) || d.has(mustParse(t, "carla@example.com")) || !d.last(bert).Equal(time.Now()) {
+		if !d.has(anna, time.Now()) || d.has(mustParse(t, "carla@example.com"), time.Now()) || !d.last(bert).Equal(time.Now()) {
 			t.Errorf("in doubt: %v", d.All())
 		}
 		d.Await()
 		time.Sleep(DoubtTime)
-		if d.has(anna) {
+		if d.has(anna, time.Now()) {
 			t.Error("she is in doubt for ever")
 		}
 	})

@@ -183,9 +183,9 @@ type meanwhile struct {
 	recall func(Address)
 }
 
-func (m meanwhile) Recall(a Address) Memo {
+func (m meanwhile) Recall(a Address, now time.Time) Memo {
 	m.recall(a)
-	return m.shelf.Recall(a)
+	return m.shelf.Recall(a, now)
 }
 
 func TestRejectNeedsANoToTheFullNameOfAHostAddedMeanwhile(t *testing.T) {
@@ -217,10 +217,10 @@ func TestRejectOfBothNamesIsSaidWithoutAMemory(t *testing.T) {
 // forgetful is a Memory that is full, or set to keep nothing.
 type forgetful struct{}
 
-func (forgetful) Recall(Address) Memo    { return Memo{} }
-func (forgetful) Own(Address, Answer)    {}
-func (forgetful) Postpone(Address)       {}
-func (forgetful) Disown(Address)         {}
-func (forgetful) Keep(Address, []Answer) {}
+func (forgetful) Recall(Address, time.Time) Memo { return Memo{} }
+func (forgetful) Own(Address, Answer)            {}
+func (forgetful) Postpone(Address)               {}
+func (forgetful) Disown(Address)                 {}
+func (forgetful) Keep(Address, []Answer)         {}
 
 func (forgetful) Purged(Address, []Answer) bool { return false }

@@ -32,7 +32,10 @@ func (m *faulty) fault(method string) {
 	}
 }
 
-func (m *faulty) Recall(a Address) Memo            { m.fault("Recall"); return m.shelf.Recall(a) }
+func (m *faulty) Recall(a Address, now time.Time) Memo {
+	m.fault("Recall")
+	return m.shelf.Recall(a, now)
+}
 func (m *faulty) Own(a Address, yes Answer)        { m.fault("Own"); m.shelf.Own(a, yes) }
 func (m *faulty) Postpone(a Address)               { m.fault("Postpone"); m.shelf.Postpone(a) }
 func (m *faulty) Disown(a Address)                 { m.fault("Disown"); m.shelf.Disown(a) }

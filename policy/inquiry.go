@@ -247,7 +247,8 @@ func (s *Searcher) renew(d *Domain, a Address, owner *Host) {
 		s.memory.Disown(a)
 		s.deny(a, asked)
 		s.memory.Keep(a, []Answer{answer})
-		_, err = s.locate(ctx, d, a, wish{until: time.Now().Add(s.opt.Deadline)})
+		now := time.Now()
+		_, err = s.locate(ctx, d, a, wish{until: now.Add(s.opt.Deadline)}, now)
 	}
 	if err != nil {
 		s.opt.Log.Error("refresh failed", "err", err.Error())

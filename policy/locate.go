@@ -21,11 +21,11 @@ func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, w wish
 	if h := d.settled(a, base); h != nil {
 		return Finding{Verdict: Deliver, Host: h, Source: SourceOwners}, nil
 	}
-	full, err := s.locate(ctx, d, d.asked(a), w)
+	full, err := s.locate(ctx, d, d.asked(a), w, w.begun)
 	if !extended || err != nil || !full.leansOnNo() {
 		return full, err
 	}
-	f, err := s.locate(ctx, d, d.asked(base), w)
+	f, err := s.locate(ctx, d, d.asked(base), w, time.Now())
 	switch {
 	case err != nil || !f.leansOnNo():
 		return f, err
@@ -44,7 +44,7 @@ func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Tim
 	if !settles(d.Hosts(), answers) || s.memory.Purged(a, answers) {
 		return false
 	}
-	remembered := s.memory.Recall(a).Answers
+	remembered := s.memory.Recall(a, time.Now()).Answers
 	for _, was := range answers {
 		if was.Says == No && was.At.Before(since) && !slices.ContainsFunc(remembered, was.same) {
 			return false
@@ -56,8 +56,8 @@ func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Tim
 // locate returns the finding about an address as it is put to the hosts. It leans on no
 // answer from before that was flushed from memory: a search that was under way is joined,
 // and a host may not have looked since a connection was opened.
-func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Finding, error) {
-	f, err := s.recallOrJoin(ctx, d, a, w)
+func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish, now time.Time) (Finding, error) {
+	f, err := s.recallOrJoin(ctx, d, a, w, now)
 	if f.leansOnNo() && s.memory.Purged(a, f.Answers) {
 		f = s.deferred(f, "it was flushed from memory, and a host has not looked since")
 	}
@@ -65,16 +65,16 @@ func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish) (Fi
 }
 
 // recallOrJoin returns what memory has of an address, or else the finding of a search.
-func (s *Searcher) recallOrJoin(ctx context.Context, d *Domain, a Address, w wish) (Finding, error) {
-	memo := s.memory.Recall(a)
+func (s *Searcher) recallOrJoin(ctx context.Context, d *Domain, a Address, w wish, now time.Time) (Finding, error) {
+	memo := s.memory.Recall(a, now)
 	if memo.Owner.Says == Yes {
 		if h := d.host(memo.Owner.Host); h != nil {
 			// A message that is about to be sent there is worth a question behind it:
 			// if the mailbox has moved, the next try finds it.
-			if old := w.fresh && time.Since(memo.Owner.At) >= freshFor; old || memo.Stale {
+			if old := w.fresh && now.Sub(memo.Owner.At) >= freshFor; old || memo.Stale {
 				s.refresh(d, a, h, memo.Owner, old)
 			}
-			return remembered(h, memo.Owner), nil
+			return remembered(h, memo.Owner, now), nil
 		}
 		if len(d.Hosts()) == 0 { // by MX, which is not known yet: it may be one of them
 			return s.deferred(Finding{}, whyDeferred(nil)), nil
@@ -83,9 +83,9 @@ func (s *Searcher) recallOrJoin(ctx context.Context, d *Domain, a Address, w wis
 		s.memory.Disown(a) // its host is the domain's no more
 	}
 	hosts := d.Hosts()
-	if settles(hosts, memo.Answers) {
-		f := s.finding(hosts, memo.Answers, SourceMemory)
-		doubted := f.Verdict == Reject && s.doubts.has(a) // it may have arrived by now
+	if settles(hosts, memo.Said) {
+		f := s.recalled(hosts, memo, now)
+		doubted := f.Verdict == Reject && s.doubts.has(a, now) // it may have arrived by now
 		if !doubted && (!f.leansOnNo() || !w.fresh || !f.isOlder(freshFor)) {
 			return f, nil
 		}

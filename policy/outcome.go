@@ -33,9 +33,17 @@ func (s *Searcher) finding(hosts []*Host, answers []Answer, source string) Findi
 	return f
 }
 
+// recalled makes a finding of remembered answers, one for each host.
+func (s *Searcher) recalled(hosts []*Host, memo Memo, now time.Time) Finding {
+	if v, _ := Decide(hosts, memo.Said); v != Reject {
+		return s.finding(hosts, memo.Answers, SourceMemory)
+	}
+	return Finding{Verdict: Reject, Reply: s.opt.Reject, Source: SourceMemory, Age: max(now.Sub(memo.Oldest), 0), Answers: memo.Answers}
+}
+
 // remembered makes a finding of an owner that memory has.
-func remembered(h *Host, owner Answer) Finding {
-	return Finding{Verdict: Deliver, Host: h, Source: SourceMemory, Age: time.Since(owner.At)}
+func remembered(h *Host, owner Answer, now time.Time) Finding {
+	return Finding{Verdict: Deliver, Host: h, Source: SourceMemory, Age: max(now.Sub(owner.At), 0)}
 }
 
 func (s *Searcher) deferred(f Finding, why string) Finding {
@@ -72,13 +80,13 @@ func (f Finding) isOlder(age time.Duration) bool {
 }
 
 // told returns the finding as the domain wants it to be told to who asked.
-func (f Finding) told(d *Domain, r Request) Finding {
+func (f Finding) told(d *Domain, atDoor bool) Finding {
 	switch {
 	case f.Verdict == Reject && d.HostText && len(f.Answers) > 0:
 		base, _ := f.Address.Base(d.Delimiter)
 		about := []Address{d.asked(f.Address), f.Address, d.asked(base), base}
 		f.Reply = refusal{said: f.Answers[0].Reply, about: about, domain: d}.told(f.Reply)
-	case f.Verdict == Defer && d.PassUnsure && r.Door:
+	case f.Verdict == Defer && d.PassUnsure && atDoor:
 		f.Verdict, f.LetIn, f.Reply, f.Why = Pass, true, Reply{}, "let in unsure: "+f.Why
 	}
 	return f

@@ -146,7 +146,7 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 	switch {
 	case f.leansOnNo() && (ambiguous(r.Recipient) || r.Unquoted && !a.isSpelled(r.Recipient)):
 		f = s.deferred(f, "the hosts were asked about "+a.String()+", but another mailbox may be meant")
-	case f.leansOnNo() && s.doubted(d, a):
+	case f.leansOnNo() && s.doubted(d, a, start):
 		f = s.deferred(f, "it was a mailbox until a moment ago, and may be on its way to another host")
 	case f.leansOnNo():
 		// Here, at the end: a no of a host that is drained by now may be remembered,
@@ -158,14 +158,14 @@ func (s *Searcher) find(ctx context.Context, r Request, start time.Time) (f Find
 	if err != nil {
 		return f, err
 	}
-	return f.told(d, r), nil
+	return f.told(d, r.Door), nil
 }
 
 // doubted tells whether a mailbox that an address leads to was known until a
 // moment ago: the one of that very name, or the one without the extension.
-func (s *Searcher) doubted(d *Domain, a Address) bool {
+func (s *Searcher) doubted(d *Domain, a Address, now time.Time) bool {
 	base, extended := a.Base(d.Delimiter)
-	return s.doubts.has(d.asked(a)) || extended && s.doubts.has(d.asked(base))
+	return s.doubts.has(d.asked(a), now) || extended && s.doubts.has(d.asked(base), now)
 }
 
 // enter counts a search in, if there may be one more; leave counts it out.

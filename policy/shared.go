@@ -39,7 +39,8 @@ func (s *Searcher) seek(d *Domain, a Address, hosts []*Host, remembered []Answer
 func (s *Searcher) heard(d *Domain, a Address) (f Finding, ok bool) {
 	defer s.survive("shared memory failed")
 	s.consult(d, a)
-	memo := s.memory.Recall(a)
+	now := time.Now()
+	memo := s.memory.Recall(a, now)
 	h := d.host(memo.Owner.Host)
 	if memo.Owner.Says != Yes || h == nil {
 		return Finding{}, false
@@ -47,7 +48,7 @@ func (s *Searcher) heard(d *Domain, a Address) (f Finding, ok bool) {
 	if memo.Stale {
 		s.refresh(d, a, h, memo.Owner, false)
 	}
-	return remembered(h, memo.Owner), true
+	return remembered(h, memo.Owner, now), true
 }
 
 // consult has memory and doubts know what the other front ends do. A fault of ours
@@ -79,7 +80,7 @@ func (s *Searcher) renewedElsewhere(d *Domain, a Address, known Answer, fresh bo
 		return false
 	}
 	s.consult(d, a)
-	memo := s.memory.Recall(a)
+	memo := s.memory.Recall(a, time.Now())
 	return memo.Owner.Says == Yes && d.host(memo.Owner.Host) != nil && memo.Owner.At.Sub(known.At) > sameTime &&
 		!memo.Stale && (!fresh || time.Since(memo.Owner.At) < freshFor)
 }

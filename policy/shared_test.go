@@ -41,7 +41,7 @@ func (f frontEnd) Consult(_ context.Context, a Address, accept func(Answer) bool
 	f.commons.asked++
 	yes, denied := f.commons.owners[a.Key()], f.commons.denied[a.Key()]
 	f.commons.mu.Unlock()
-	if yes.Says == Yes && accept(yes) && yes.At.After(f.Recall(a).Owner.At) {
+	if yes.Says == Yes && accept(yes) && yes.At.After(f.Recall(a, time.Now()).Owner.At) {
 		f.shelf.Own(a, yes)
 	}
 	return denied
@@ -166,8 +166,8 @@ type wavering struct {
 	looks atomic.Int64
 }
 
-func (w *wavering) Recall(a Address) Memo {
-	memo := w.frontEnd.Recall(a)
+func (w *wavering) Recall(a Address, now time.Time) Memo {
+	memo := w.frontEnd.Recall(a, now)
 	memo.Owner.At = memo.Owner.At.Add(time.Duration(w.looks.Add(1)) * time.Microsecond)
 	return memo
 }

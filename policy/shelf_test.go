@@ -32,16 +32,27 @@ func newShelf() *shelf {
 	return &shelf{owners: make(map[string]owned), others: make(map[Address][]Answer), purges: make(map[string]time.Time)}
 }
 
-func (s *shelf) Recall(a Address) Memo {
+func (s *shelf) Recall(a Address, now time.Time) Memo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var m Memo
-	if o, ok := s.owners[a.Key()]; ok && time.Since(o.yes.At) < ownerExpire {
-		m.Owner, m.Stale = o.yes, !time.Now().Before(o.fresh)
+	if o, ok := s.owners[a.Key()]; ok && now.Sub(o.yes.At) < ownerExpire {
+		m.Owner, m.Stale = o.yes, !now.Before(o.fresh)
 	}
 	m.Answers = slices.DeleteFunc(slices.Clone(s.others[a]), func(r Answer) bool {
-		return time.Since(r.At) >= lifetime(r.Says)
+		return now.Sub(r.At) >= lifetime(r.Says)
 	})
+	return m.with(m.Answers...)
+}
+
+// with returns the memo with those answers.
+func (m Memo) with(answers ...Answer) Memo {
+	m.Answers, m.Said = answers, answers
+	for i, a := range answers {
+		if i == 0 || a.At.Before(m.Oldest) {
+			m.Oldest = a.At
+		}
+	}
 	return m
 }
 
@@ -108,7 +119,7 @@ func (s *shelf) purge(recipient string) {
 // owner returns the name of the host that is remembered as a mailbox's owner.
 func (s *shelf) owner(recipient string) string {
 	a, _ := ParseAddress(recipient)
-	return s.Recall(a).Owner.Host
+	return s.Recall(a, time.Now()).Owner.Host
 }
 
 // force makes the memory say what no memory should: answers that were never kept.

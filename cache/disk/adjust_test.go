@@ -46,7 +46,7 @@ func TestLifetimesChangeWhileTheFileIsRead(t *testing.T) {
 			}
 			c.Keep(stranger, []policy.Answer{{Host: "mail1", Says: policy.No, At: time.Now()}})
 			for j := i % 100; j < owners; j += owners / 10 { // nobody is made older or younger by it
-				if o := c.Recall(nth(t, j)).Owner; o.Says == policy.Yes && (time.Since(o.At)-time.Since(now)-ago(j)).Abs() > time.Second {
+				if o := c.Recall(nth(t, j), time.Now()).Owner; o.Says == policy.Yes && (time.Since(o.At)-time.Since(now)-ago(j)).Abs() > time.Second {
 					t.Errorf("%d was asked %v ago", j, time.Since(o.At))
 				}
 			}
@@ -60,12 +60,12 @@ func TestLifetimesChangeWhileTheFileIsRead(t *testing.T) {
 	if err := c.Adjust(short); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Recall(stranger).Answers; len(got) > 0 {
+	if got := c.Recall(stranger, time.Now()).Answers; len(got) > 0 {
 		t.Errorf("a stranger has outlived the lifetimes by which he was counted: %v", got)
 	}
 	living := 0
 	for i := range owners {
-		memo := c.Recall(nth(t, i))
+		memo := c.Recall(nth(t, i), time.Now())
 		switch age := ago(i) + time.Since(now); {
 		case memo.Owner.Says == policy.Yes:
 			if living++; age >= short.Expire {

@@ -114,7 +114,7 @@ func TestDamagedFileIsBelievedAsAWholeOrNotAtAll(t *testing.T) {
 		}
 		believed++
 		for local, want := range hosts {
-			if got := c.Recall(address(t, local+"@example.com")).Owner.Host; got != want {
+			if got := c.Recall(address(t, local+"@example.com"), time.Now()).Owner.Host; got != want {
 				r.Fatalf("%s is at %q, and was at %q", local, got, want)
 			}
 		}

@@ -77,7 +77,7 @@ func reborn(t testing.TB, path string, change ...func(*cache.Options)) (*cache.C
 
 func wantOwner(t testing.TB, c *cache.Cache, a policy.Address, host string) {
 	t.Helper()
-	if o := c.Recall(a).Owner; o.Host != host || (o.Says == policy.Yes) != (host != "") {
+	if o := c.Recall(a, time.Now()).Owner; o.Host != host || (o.Says == policy.Yes) != (host != "") {
 		t.Errorf("owner of %s: got %v, want host %q", a, o, host)
 	}
 }

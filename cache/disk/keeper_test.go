@@ -29,7 +29,7 @@ func TestOwnerComesBackAsHeWas(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 
 		c, log := reborn(t, path)
-		got := c.Recall(address(t, "anna@EXAMPLE.com"))
+		got := c.Recall(address(t, "anna@EXAMPLE.com"), time.Now())
 		if !got.Owner.At.Equal(given.At) {
 			t.Errorf("he is of %v, and was of %v", got.Owner.At, given.At)
 		}
@@ -51,7 +51,7 @@ func TestAgesContinueOverARestart(t *testing.T) {
 		k.Close()
 		time.Sleep(cache.DefaultRefresh / 2)
 		c, _ = reborn(t, path)
-		if !c.Recall(a).Stale {
+		if !c.Recall(a, time.Now()).Stale {
 			t.Error("he is to be asked again, and is not stale")
 		}
 		time.Sleep(cache.DefaultExpire - cache.DefaultRefresh)
@@ -78,7 +78,7 @@ func TestClockSetBackLosesNobodyAndMakesNobodyYounger(t *testing.T) {
 		c, _ := reborn(t, path)
 		wantOwner(t, c, early, "mail1")
 		wantOwner(t, c, late, "mail1")
-		if m := c.Recall(early); !m.Stale || time.Since(m.Owner.At) < 2*cache.DefaultRefresh {
+		if m := c.Recall(early, time.Now()); !m.Stale || time.Since(m.Owner.At) < 2*cache.DefaultRefresh {
 			t.Errorf("%v old, stale: %v", time.Since(m.Owner.At), m.Stale)
 		}
 	})

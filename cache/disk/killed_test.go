@@ -81,7 +81,7 @@ func TestKilledProcessLosesNothingThatWasWritten(t *testing.T) {
 		log.wants(t, 0, "set aside")
 		for j := range 300 {
 			var got int
-			host := c.Recall(address(t, fmt.Sprintf("user%d@example.com", j))).Owner.Host
+			host := c.Recall(address(t, fmt.Sprintf("user%d@example.com", j)), time.Now()).Owner.Host
 			if _, err := fmt.Sscanf(host, "mail%d", &got); err != nil || got < last {
 				t.Fatalf("user%d: %q, and mail%d was written", j, host, last)
 			}

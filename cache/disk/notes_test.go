@@ -36,7 +36,7 @@ func TestWhoIsGoneIsInDoubtInTheFile(t *testing.T) {
 			}
 			then := newCache(t)
 			at, _ := keep(t, killed, then)
-			if gone = then.Recall(a).Owner.Host == ""; gone && string(at.Notes()["doubts"]) != "anna" {
+			if gone = then.Recall(a, time.Now()).Owner.Host == ""; gone && string(at.Notes()["doubts"]) != "anna" {
 				t.Fatalf("she is gone, and in doubt is %s", at.Notes()["doubts"])
 			}
 			at.Close()

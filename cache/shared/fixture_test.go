@@ -112,7 +112,7 @@ func (f *frontEnd) consults(t testing.TB, mailbox string) string {
 	t.Helper()
 	a := address(t, mailbox)
 	f.link.Consult(context.Background(), a, func(policy.Answer) bool { return true })
-	return f.Recall(a).Owner.Host
+	return f.Recall(a, time.Now()).Owner.Host
 }
 
 // finds waits until a front end knows an owner from the others; on a busy machine it
@@ -127,7 +127,7 @@ func (f *frontEnd) finds(t testing.TB, mailbox, host string) {
 // forgets waits until a front end knows an owner no more.
 func (f *frontEnd) forgets(t testing.TB, mailbox string) {
 	t.Helper()
-	if !realhost.Eventually(func() bool { return f.Recall(address(t, mailbox)).Owner.Says == policy.Unasked }) {
+	if !realhost.Eventually(func() bool { return f.Recall(address(t, mailbox), time.Now()).Owner.Says == policy.Unasked }) {
 		t.Fatalf("%s is known yet: %+v; log:\n%s", mailbox, f.link.State(), f.log)
 	}
 }

@@ -41,7 +41,7 @@ func TestFrontEndThatWasAwayLearnsOfAPurge(t *testing.T) {
 		})
 		two.forgets(t, "anna@example.com")
 		for _, mailbox := range []string{"bert@example.com", "carl@example.com"} {
-			if host := two.Recall(address(t, mailbox)).Owner.Host; host != "mail1" {
+			if host := two.Recall(address(t, mailbox), time.Now()).Owner.Host; host != "mail1" {
 				t.Errorf("%s is at %q", mailbox, host)
 			}
 		}

@@ -110,7 +110,7 @@ func TestForgedRecordSaysNothingThatIsNotAYes(t *testing.T) {
 				}
 				return true
 			})
-			memo := f.Recall(a)
+			memo := f.Recall(a, time.Now())
 			if len(memo.Answers) > 0 || !denied.IsZero() && memo.Owner.Says != policy.Unasked {
 				t.Errorf("%q: %+v, denied %v", text, memo, denied)
 			}

@@ -3,6 +3,7 @@ package shared
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"postwhere/packaging/realhost"
 )
@@ -19,7 +20,7 @@ func TestServerThatLacksACommand(t *testing.T) {
 				at := serverOf(t, "redis://"+r.Addr())
 				f := join(t, at)
 				f.learns(t, "anna@example.com", "mail1")
-				f.link.Deny(address(t, "bert@example.com"), f.Recall(address(t, "anna@example.com")).Owner.At)
+				f.link.Deny(address(t, "bert@example.com"), f.Recall(address(t, "anna@example.com"), time.Now()).Owner.At)
 				if !realhost.Eventually(func() bool {
 					f.consults(t, "carl@example.com")
 					why := f.link.State().Why

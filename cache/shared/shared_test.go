@@ -21,7 +21,7 @@ func TestOwnerOfOneFrontEndIsKnownToTheOthers(t *testing.T) {
 		one.learns(t, "Anna@example.com", "mail1")
 		one.told(t)
 		two.finds(t, "anna@example.com", "mail1")
-		was, is := one.Recall(address(t, "anna@example.com")).Owner, two.Recall(address(t, "anna@example.com")).Owner
+		was, is := one.Recall(address(t, "anna@example.com"), time.Now()).Owner, two.Recall(address(t, "anna@example.com"), time.Now()).Owner
 		if d := was.At.Sub(is.At); d < -adoptSlack || d > slack {
 			t.Errorf("asked at %v here, at %v there", was.At, is.At)
 		}
@@ -112,7 +112,7 @@ func TestPurgeReachesAll(t *testing.T) {
 					for _, mailbox := range test.stay {
 						f.finds(t, mailbox, map[bool]string{true: "mail1", false: "mail2"}[mailbox == "anna@example.com"])
 					}
-					if left := f.Recall(stranger).Answers; len(left) > 0 != (test.name == "address") {
+					if left := f.Recall(stranger, time.Now()).Answers; len(left) > 0 != (test.name == "address") {
 						t.Errorf("front end %d: strangers %v", i, left)
 					}
 				}

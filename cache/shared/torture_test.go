@@ -121,7 +121,7 @@ func TestFrontEndsGoOnWhateverBecomesOfTheServer(t *testing.T) {
 			}
 			for i, f := range all {
 				f.isUp(t)
-				if !realhost.Eventually(func() bool { return f.Recall(address(t, anna)).Owner.Says == policy.Unasked }) {
+				if !realhost.Eventually(func() bool { return f.Recall(address(t, anna), time.Now()).Owner.Says == policy.Unasked }) {
 					t.Errorf("%s: front end %d has what was purged meanwhile: %+v", name, i, f.link.State())
 				}
 			}
@@ -171,7 +171,7 @@ func (f *frontEnd) works(t *testing.T, from int, end <-chan struct{}) {
 		if took := time.Since(begun); took > maxWait+slack {
 			t.Errorf("a look-up waited for %v", took)
 		}
-		switch o := f.Recall(a).Owner; {
+		switch o := f.Recall(a, time.Now()).Owner; {
 		case o.Says == policy.Unasked:
 			f.Own(a, policy.Answer{Host: hostOf(local), Says: policy.Yes, At: time.Now()})
 			f.link.Own(a)

@@ -55,7 +55,7 @@ func (p *provisioned) knows(t *testing.T, want string) {
 	t.Helper()
 	var known []string
 	for _, local := range []string{"adam", "anna", "carla", "nobody"} {
-		if m := p.d.memory.Recall(policy.AddressOf(local, "example.com")); m.Owner.Says == policy.Yes || len(m.Answers) > 0 {
+		if m := p.d.memory.Recall(policy.AddressOf(local, "example.com"), time.Now()); m.Owner.Says == policy.Yes || len(m.Answers) > 0 {
 			known = append(known, local)
 		}
 	}

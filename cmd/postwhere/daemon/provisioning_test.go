@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/testbed"
@@ -224,7 +225,7 @@ func TestProvisioningReachesAllFrontEnds(t *testing.T) {
 		for _, d := range all {
 			for _, local := range []string{"anna", "adam"} {
 				if !realhost.Eventually(func() bool {
-					return d.memory.Recall(policy.AddressOf(local, "example.com")).Owner.Says == policy.Unasked
+					return d.memory.Recall(policy.AddressOf(local, "example.com"), time.Now()).Owner.Says == policy.Unasked
 				}) {
 					t.Errorf("%s is known yet", local)
 				}

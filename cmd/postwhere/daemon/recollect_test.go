@@ -143,12 +143,12 @@ func TestPurgeThatWaitsIsKept(t *testing.T) {
 		one, _ = startDaemon(t, alone)
 		one.stops(t)
 		r.Resume(t)
-		if owner := two[0].memory.Recall(policy.AddressOf("anna", "example.com")).Owner; owner.Host != "mail1" {
+		if owner := two[0].memory.Recall(policy.AddressOf("anna", "example.com"), time.Now()).Owner; owner.Host != "mail1" {
 			t.Errorf("she is forgotten already: %+v", owner)
 		}
 		startDaemon(t, with)
 		if !realhost.Eventually(func() bool {
-			return two[0].memory.Recall(policy.AddressOf("anna", "example.com")).Owner.Says == policy.Unasked
+			return two[0].memory.Recall(policy.AddressOf("anna", "example.com"), time.Now()).Owner.Says == policy.Unasked
 		}) {
 			t.Error("the other front end is not told")
 		}

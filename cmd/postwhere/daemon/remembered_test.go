@@ -75,7 +75,7 @@ func TestAnswerUnderWayWhenFlushedIsNotBelieved(t *testing.T) {
 	if f := <-finished; f.Verdict != policy.Defer {
 		t.Errorf("%v because %q", f.Verdict, f.Why)
 	}
-	if m := d.memory.Recall(policy.AddressOf("anna", "example.com")); len(m.Answers) > 0 {
+	if m := d.memory.Recall(policy.AddressOf("anna", "example.com"), time.Now()); len(m.Answers) > 0 {
 		t.Errorf("remembered: %v", m.Answers)
 	}
 	refused := func() bool {

@@ -74,7 +74,7 @@ func TestThreeFrontEndsHaveOneMemory(t *testing.T) {
 		}
 		for _, d := range all {
 			if !realhost.Eventually(func() bool {
-				return d.memory.Recall(policy.AddressOf("anna", "example.com")).Owner.Says == policy.Unasked
+				return d.memory.Recall(policy.AddressOf("anna", "example.com"), time.Now()).Owner.Says == policy.Unasked
 			}) {
 				t.Error("anna is known yet")
 			}
