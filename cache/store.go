@@ -269,6 +269,7 @@ func (s *store[V]) rebuild(homes uint64) {
 	old := s.slots
 	s.homes = homes
 	s.slots = make([]slot[V], homes+homes/64+minHomes)
+	onHugePages(s.slots)
 	next := 0
 	for j := range old {
 		if old[j].hash&taken == 0 {
