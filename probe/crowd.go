@@ -107,7 +107,7 @@ func (p *Prober) joinLine(one *pending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, q := range c.open {
-		if q.free > 0 && !q.hasStalled() && q.takes(one) && !isAmong(q.left, one) {
+		if !c.closed && q.free > 0 && !q.hasStalled() && q.takes(one) && !isAmong(q.left, one) {
 			q.left = append(q.left, one)
 			q.free--
 			q.wake()
