@@ -183,9 +183,6 @@ func (p *Prober) take(q *pipe) bool {
 	}
 	q.free = q.room()
 	c.line = slices.DeleteFunc(c.line, func(one *pending) bool {
-		if one.gone {
-			return true
-		}
 		if q.free == 0 || isAmong(q.left, one) || !q.takes(one) {
 			return false
 		}

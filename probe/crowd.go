@@ -33,7 +33,7 @@ type pending struct {
 	calibration Calibration // how to read the reply
 	key         calibrationKey
 	reply       chan pipeReply // has room for it
-	gone        bool           // nobody waits for it any more
+	gone        bool           // it was written, and nobody waits for it any more
 	put         time.Time      // when it was written
 }
 

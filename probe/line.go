@@ -30,16 +30,14 @@ func (c *crowd) first() (policy.Address, bool) {
 	return c.line[0].address, true
 }
 
-// leave takes a question out of the line, if it is there yet. A pipe that carries it
-// looks whether anybody waits for the others.
+// leave takes a question out of the line, or out of the pipe that was to carry it. One
+// that was written already stays there, for its reply comes.
 func (c *crowd) leave(one *pending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one.gone = true
+	c.line = slices.DeleteFunc(c.line, func(other *pending) bool { return other == one })
 	for _, q := range c.open {
-		if slices.Contains(q.left, one) {
-			q.wake()
-		}
+		q.drop(one)
 	}
 }
 

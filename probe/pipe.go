@@ -32,10 +32,10 @@ type pipe struct {
 	trip   time.Duration  // what the first reply took
 	lone   bool           // it has no place in the pool any more
 	timer  bool           // soon is on its way
-	put    int            // how many of those left were written
 
 	// The crowd's lock is for these.
 	left   []*pending // questions that have no reply yet, or one in heard; in order
+	put    int        // how many of those were written; only the pipe changes it
 	free   int        // how many more may be given to it
 	leaves bool       // it gets no more
 	parked bool       // it waits for the host
@@ -86,7 +86,7 @@ func (q *pipe) fail(err error) {
 // carry writes the questions that have come, waits for replies, or for further
 // questions, and hands on the replies that have come.
 func (q *pipe) carry() error {
-	if err := q.write(); err != nil {
+	if err := q.write(); err != nil || q.put == 0 { // who asked is gone
 		return err
 	}
 	q.makeWay()
@@ -117,7 +117,8 @@ func (q *pipe) write() error {
 	if q.isShort() {
 		time.Sleep(q.p.cfg.learnt.pace.roundTrip() / gatherPart)
 	}
-	questions, err := q.unwritten()
+	behind, now := q.put > 0, time.Now()
+	questions, err := q.unwritten(now)
 	if len(questions) == 0 || err != nil {
 		return err
 	}
@@ -126,13 +127,9 @@ func (q *pipe) write() error {
 		lines = append(lines, "MAIL FROM:<"+q.s.cfg.Sender+">")
 		q.s.mail, q.begins = true, true
 	}
-	now := time.Now()
 	for _, one := range questions {
-		one.put = now
 		lines = append(lines, "RCPT TO:<"+one.address.String()+">")
 	}
-	behind := q.put > 0
-	q.put += len(questions)
 	q.s.used.rcpts += len(questions)
 	_ = q.s.wire.Conn.SetWriteDeadline(now.Add(q.s.cfg.ReplyTimeout))
 	if behind {
@@ -177,16 +174,37 @@ func (q *pipe) isShort() bool {
 	return q.put < len(q.left) && q.free > 0
 }
 
-// unwritten returns the questions that have yet to be written. It is an error if
-// nobody waits for any question any more.
-func (q *pipe) unwritten() ([]*pending, error) {
+// unwritten returns the questions that have yet to be written, which now they are. It is
+// an error if nobody waits for any question any more.
+func (q *pipe) unwritten(now time.Time) ([]*pending, error) {
 	q.p.crowd.mu.Lock()
 	defer q.p.crowd.mu.Unlock()
 	q.woken = false
-	if !slices.ContainsFunc(q.left, func(one *pending) bool { return !one.gone }) {
+	if len(q.left) > 0 && !slices.ContainsFunc(q.left, func(one *pending) bool { return !one.gone }) {
 		return nil, errGivenUp
 	}
-	return q.left[q.put:], nil
+	questions := q.left[q.put:]
+	for _, one := range questions {
+		one.put = now
+	}
+	q.put = len(q.left)
+	return questions, nil
+}
+
+// drop takes a question away that nobody waits for any more, if the pipe has it. The
+// lock is held.
+func (q *pipe) drop(one *pending) {
+	at := slices.Index(q.left, one)
+	if at < 0 {
+		return
+	}
+	if one.gone = at < q.put; !one.gone {
+		q.left = slices.Delete(q.left, at, at+1)
+		if !q.leaves {
+			q.free++
+		}
+	}
+	q.wake()
 }
 
 // wake has a pipe look for questions, if it waits for the host. The lock is held.

@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -53,5 +55,77 @@ func TestAPipeTakesNoQuestionsAfterClose(t *testing.T) {
 			t.Errorf("Close took %s", took)
 		}
 		asking.Wait()
+	})
+}
+
+// askFor asks as long as that, and no longer.
+func askFor(t *testing.T, p *Prober, long time.Duration, who string) policy.Answer {
+	ctx, cancel := context.WithTimeout(t.Context(), long)
+	defer cancel()
+	return p.Ask(ctx, address(t, who))
+}
+
+func TestWhoIsGoneFromAPipeBeforeItWasWrittenIsNotAskedFor(t *testing.T) {
+	inCrowd(t, func(t *testing.T, h *distantHost, p *Prober) {
+		asked := h.asked.Load()
+		var asking sync.WaitGroup
+		asking.Go(func() { annas(t, p, roundTrip/2, 20*roundTrip) })
+		time.Sleep(4 * roundTrip)
+		for i := range 100 {
+			askFor(t, p, time.Microsecond, fmt.Sprintf("stranger%d@d.test", i))
+			time.Sleep(roundTrip / 10)
+		}
+		asking.Wait()
+		if n := h.asked.Load() - asked - 40; n > 0 {
+			t.Errorf("it was asked about %d who were gone", n)
+		}
+	})
+}
+
+// A pipe that has nothing to write any more has asked nothing: its connection is kept.
+func TestAConnectionWhoseFirstAskerIsGoneIsKept(t *testing.T) {
+	inCrowd(t, func(t *testing.T, h *distantHost, p *Prober) {
+		for i := range 20 {
+			askFor(t, p, time.Microsecond, fmt.Sprintf("stranger%d@d.test", i))
+		}
+		wantSays(t, p, "annabel@d.test", policy.Yes)
+		if n := h.sessions.Load(); n > 1 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+// While the only connection is silent many ask, and go: neither are they in the line yet,
+// nor is the host calibrated for them.
+func TestWhoIsGoneFromTheLineTakesNoRoomInIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := crowdHost(func(_ *dialogue, verb, arg, said string) string {
+			if verb == "RCPT" && isAbout(arg, "silence") {
+				return hang
+			}
+			return said
+		})
+		p := ofHost(t, h, func(c *Config) { c.Method, c.Connections, c.ReplyTimeout = RCPT, 1, 20*time.Second })
+		wantSays(t, p, "nobody@d.test", policy.No)
+		p.asking.Add(10)
+		defer p.asking.Add(-10)
+		var asking sync.WaitGroup
+		asking.Go(func() { ask(t, p, "silence@d.test") })
+		time.Sleep(5 * time.Second)
+		for i := range 50 {
+			askFor(t, p, time.Second/10, fmt.Sprintf("anna%d@other.test", i))
+		}
+		if n := p.crowd.waiting(); n > 0 {
+			t.Errorf("%d are in the line", n)
+		}
+		asking.Wait()
+		p.Close()
+		for _, lines := range h.heard("RCPT") {
+			for _, line := range lines {
+				if strings.Contains(line, "other.test") {
+					t.Error(line)
+				}
+			}
+		}
 	})
 }
