@@ -307,7 +307,7 @@ func (q *pipe) hear() error {
 		return nil
 	}
 	one := q.next()
-	if reply.Code/100 == 5 && !mentions(reply, one.address.String()) {
+	if asked := one.address.String(); reply.Code/100 == 5 && !mentions(reply, asked) && (!wearsOut(reply) || namesAnother(reply, asked)) {
 		return errPiped
 	}
 	late := q.s.learn(RCPT, reply, nil, q.since(one), q.fresh)

@@ -38,6 +38,7 @@ type session struct {
 
 	used     used
 	heard    time.Time // when it last said something
+	answered int       // questions to which it said something, or hung up
 	mail     bool      // a MAIL transaction is open
 	mailUTF8 bool      // it was opened with SMTPUTF8
 	kept     bool      // it was opened for an earlier question
@@ -82,6 +83,7 @@ func (s *session) learn(method Method, reply policy.Reply, err error, began time
 	now := time.Now()
 	idle := began.Sub(s.heard)
 	s.heard = now
+	s.answered++
 	if reply.Code/100 == 5 {
 		s.used.refusals++
 	}
@@ -90,7 +92,7 @@ func (s *session) learn(method Method, reply policy.Reply, err error, began time
 		s.over = fmt.Errorf("%w: it said %q", errUsedUp, reply)
 	}
 	late = err == nil && s.cfg.learnt.pace.note(now.Sub(began), reply.Code/100 == 5, usual)
-	if late || s.over != nil && !s.first() && idle < staleIdle && (err == nil || isEnd(err)) {
+	if late || s.over != nil && s.answered > 1 && idle < staleIdle && (err == nil || isEnd(err)) {
 		s.cfg.learnt.budget.wore(method, s.used, now)
 	}
 	s.spoilt = s.spoilt || late || s.over != nil || reply.Code/100 == 4
