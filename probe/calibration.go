@@ -216,7 +216,7 @@ func (p *Prober) Calibrate(ctx context.Context, domain string) ([]Calibration, e
 
 // tryCalibrate does so over one connection, as try puts a question.
 func (p *Prober) tryCalibrate(ctx context.Context, domain string, fresh bool) (all []Calibration, again bool, err error) {
-	held, err := p.acquire(ctx, policy.Address{}.At(domain), fresh)
+	held, err := p.queue(ctx, policy.Address{}.At(domain), fresh)
 	if err != nil {
 		return nil, false, err
 	}

@@ -72,6 +72,28 @@ func (p *Prober) makesWay(q *pipe) bool {
 		left*openingTrips < 0.75*float64(budget.left(RCPT, used{}))
 }
 
+// keepsOff tells whether a pipe, which ends when a hundred questions were accepted, keeps
+// others off: none of the connections is free, and for as long as it takes to open one
+// somebody has waited who is asked one by one, or whose domain is not known yet. One pipe
+// at a time ends for that. The lock is held.
+func (p *Prober) keepsOff(q *pipe) bool {
+	c, places := &p.crowd, p.pool.Stat()
+	full := places.TotalResources() == places.MaxResources() || p.grants.full()
+	if !full || p.queueing.Load() == 0 && (len(c.line) == 0 || q.takes(c.line[0])) {
+		c.keptOff = time.Time{}
+		return false
+	}
+	now := time.Now()
+	if c.keptOff.IsZero() {
+		c.keptOff = now
+	}
+	if now.Sub(c.keptOff) < openingTrips*p.cfg.learnt.pace.roundTrip() {
+		return false
+	}
+	c.keptOff = now
+	return true
+}
+
 // firstShare is what is reckoned with before it is known.
 const firstShare = 1.0 / 3
 
@@ -178,7 +200,7 @@ func (p *Prober) take(q *pipe) bool {
 	if begins {
 		c.open = append(c.open, q)
 	}
-	if !begins && len(q.left) == 0 && p.makesWay(q) {
+	if !begins && (len(q.left) == 0 && p.makesWay(q) || p.keepsOff(q)) {
 		q.leaves = true
 	}
 	q.free = q.room()

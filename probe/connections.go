@@ -157,7 +157,14 @@ func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*pu
 	}
 }
 
-// grant does so, but for the waiting for a host that wants no more: that is errBusy.
+// queue does so for who asks one by one.
+func (p *Prober) queue(ctx context.Context, a policy.Address, fresh bool) (*puddle.Resource[*session], error) {
+	p.queueing.Add(1) // so that pipes make room
+	defer p.queueing.Add(-1)
+	return p.acquire(ctx, a, fresh)
+}
+
+// grant acquires one, but for the waiting for a host that wants no more: that is errBusy.
 func (p *Prober) grant(ctx context.Context, a policy.Address, fresh bool) (*puddle.Resource[*session], error) {
 	if p.cfg.drained() {
 		return nil, errDrained

@@ -22,6 +22,7 @@ type crowd struct {
 	coming   int                  // connections on their way to it
 	accepted share                // of the questions
 	failed   time.Time            // when the last of those could not be had
+	keptOff  time.Time            // since when somebody waits for a connection that a pipe has
 	rests    map[string]time.Time // until when a domain's questions are put one by one; "": all
 	closed   bool
 	later    bool // the line is looked at again when its rest is over

@@ -66,6 +66,7 @@ type Prober struct {
 	testimony    testimony
 	tally        tally
 	asking       atomic.Int32 // questions under way
+	queueing     atomic.Int32 // those that wait for a connection of their own
 	grants       grants
 	leaving      atomic.Int32 // connections that were left, without a place in the pool
 	crowd        crowd
@@ -151,7 +152,7 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 	if err := waitFor(ctx, p.rate); err != nil {
 		return policy.UnsureOf(p.cfg.Name, "%s", err), nil
 	}
-	held, err := p.acquire(ctx, a, fresh)
+	held, err := p.queue(ctx, a, fresh)
 	if err != nil {
 		return policy.UnsureOf(p.cfg.Name, "%s", printable(err.Error())), nil
 	}
