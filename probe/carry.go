@@ -9,13 +9,13 @@ import (
 	"postwhere/policy"
 )
 
-// serveLine has a connection that is ready serve the line, if there is one. Others that
+// serveLine has a connection that is ready serve the line, if there are both. Others that
 // were sent for wait for connections of their own.
 func (p *Prober) serveLine() {
 	c := &p.crowd
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.line) > 0 && !c.closed {
+	if len(c.line) > 0 && !c.closed && p.pool.Stat().IdleResources() > 0 {
 		c.coming++
 		p.helpers.Go(p.carry)
 	}

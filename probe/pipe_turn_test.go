@@ -1,7 +1,10 @@
 package probe
 
 import (
+	"context"
+	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,4 +40,41 @@ func TestAPipeIsLeftToWhomItCannotServe(t *testing.T) {
 			})
 		}
 	}
+}
+
+// While another connection does not come about, the line is served by the one over which
+// somebody has asked one by one.
+func TestALineDoesNotWaitForAConnectionWhereOneIsIdle(t *testing.T) {
+	var stuck atomic.Bool
+	inCrowd(t, func(t *testing.T, _ *distantHost, p *Prober) {
+		wantSays(t, p, "nobody@e.test", policy.No)
+		p.crowd.sendAway("e.test")
+		time.Sleep(10 * roundTrip) // for those that are opened ahead
+		stuck.Store(true)
+		for i, held := range p.pool.AcquireAllIdle() {
+			if i == 0 {
+				held.ReleaseUnused()
+			} else {
+				held.Destroy()
+			}
+		}
+		var asking sync.WaitGroup
+		asking.Go(func() { wantSays(t, p, "anna@e.test", policy.Yes) })
+		time.Sleep(roundTrip / 10)
+		begun := time.Now()
+		wantSays(t, p, "anna@d.test", policy.Yes)
+		if took := time.Since(begun); took > 4*roundTrip {
+			t.Errorf("after %s", took)
+		}
+		asking.Wait()
+	}, func(c *Config) {
+		dial := c.dial
+		c.Connections = 3
+		c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if stuck.Load() {
+				time.Sleep(20 * time.Second)
+			}
+			return dial(ctx, network, address)
+		}
+	})
 }

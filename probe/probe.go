@@ -160,6 +160,7 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 	defer func() {
 		s.spoilt = s.spoilt || !whole // a fault of ours may have left a reply unread
 		p.release(held)
+		p.serveLine()
 	}()
 	answer = policy.Answer{Host: p.cfg.Name, At: time.Now()}
 	m, err := p.question(ctx, s, a, &answer)
