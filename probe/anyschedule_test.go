@@ -132,6 +132,11 @@ func (h *moodyHost) serve(conn net.Conn) {
 				said += "\r\n" + said
 			case "says yes too":
 				said += "\r\n250 2.1.5 Ok"
+			case "says yes later": // not among those that come by chance: one by one it is believed
+				_, _ = io.WriteString(out, said+"\r\n")
+				_ = out.Flush()
+				time.Sleep(roundTrip * 2 / 5)
+				said = "250 2.1.5 Ok"
 			case "says no too":
 				said += "\r\n" + unasked
 			case "says 421 too":
@@ -289,6 +294,25 @@ func TestAYesTooManyIsNoAnswerToALaterQuestion(t *testing.T) {
 			}
 		})
 		asking.Wait()
+		p.Close()
+		host.running.Wait()
+	})
+}
+
+// The same before the first question of a pipe, over a connection that was there.
+func TestAYesTooManyIsNoAnswerToTheFirstQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := &moodyHost{distantHost: distantHost{owns: "anna"}, chaos: rand.New(rand.NewPCG(1, 2)), calm: 1}
+		p := ofHost(t, &fakeHost{}, func(c *Config) { c.Method, c.Connections, c.dial = RCPT, 1, host.dial })
+		for range 12 { // both greetings are known
+			wantSays(t, p, "nobody@d.test", policy.No)
+			p.CloseIdle()
+		}
+		host.calm, host.only = 0, &mood{2, "says yes later"} // behind EHLO and MAIL
+		p.asking.Add(10)                                     // a crowd
+		defer p.asking.Add(-10)
+		wantSays(t, p, "nobody@d.test", policy.No)
+		wantSays(t, p, "stranger@d.test", policy.No) // which is put before that yes has come
 		p.Close()
 		host.running.Wait()
 	})

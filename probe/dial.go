@@ -38,7 +38,7 @@ func dialSecured(ctx context.Context, cfg *Config, level TLSLevel, trace func(bo
 			_ = conn.Close()
 		}
 	}()
-	s := &session{cfg: cfg, wire: newWire(conn), born: born, heard: time.Now()}
+	s := &session{cfg: cfg, wire: newWire(conn), born: born, trip: time.Since(born), heard: time.Now()}
 	s.wire.trace = trace
 	defer s.wire.within(ctx, cfg.ReplyTimeout)()
 	if err := s.begin(ctx, level); err != nil {

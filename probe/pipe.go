@@ -29,7 +29,7 @@ type pipe struct {
 	fresh  bool           // the next reply is to the first question
 	heard  []policy.Reply // to the first of what is left: each a yes, not known to be in step
 	said   time.Time      // when the last reply came
-	trip   time.Duration  // what the first reply took
+	trip   time.Duration  // what the first reply took, as long as connecting at least
 	lone   bool           // it has no place in the pool any more
 	timer  bool           // soon is on its way
 
@@ -295,7 +295,7 @@ func (q *pipe) hear() error {
 		return err
 	}
 	if q.trip == 0 {
-		q.trip = time.Since(q.next().put)
+		q.trip = max(q.s.trip, time.Since(q.next().put)) // the reply to something else is there sooner
 	}
 	if q.begins {
 		q.begins = false

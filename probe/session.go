@@ -33,6 +33,7 @@ type session struct {
 	client   *smtp.Client
 	greeting string // without what changes from one to the next
 	born     time.Time
+	trip     time.Duration // what it took to connect: no reply is there sooner
 
 	utf8, pipelining bool // what the host offers: SMTPUTF8, PIPELINING
 
