@@ -183,11 +183,11 @@ func (w *wire) within(ctx context.Context, timeout time.Duration) (done func()) 
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
-	_ = w.Conn.SetDeadline(deadline)
+	_ = w.socket.SetDeadline(deadline) // TLS may be put on it meanwhile
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		_ = w.Conn.SetDeadline(time.Unix(1, 0))
+		_ = w.socket.SetDeadline(time.Unix(1, 0))
 	})
 	return func() {
 		if !stop() {
