@@ -34,7 +34,7 @@ type mood struct {
 }
 
 var moods = []string{
-	"hangs up", "hangs up behind", "is silent", "is silent within a line", "says it twice", "says yes too", "says no too", "says 421 too",
+	"hangs up", "hangs up behind", "is silent", "is silent within a line", "says it twice", "says yes too", "says yes later", "says no too", "says 421 too",
 	"leaves one out", "is slow", "is slow from now on", "holds back", "says 450", "says 421", "says 554", "lingers",
 }
 
@@ -132,10 +132,10 @@ func (h *moodyHost) serve(conn net.Conn) {
 				said += "\r\n" + said
 			case "says yes too":
 				said += "\r\n250 2.1.5 Ok"
-			case "says yes later": // not among those that come by chance: one by one it is believed
+			case "says yes later":
 				_, _ = io.WriteString(out, said+"\r\n")
 				_ = out.Flush()
-				time.Sleep(roundTrip * 2 / 5)
+				time.Sleep(time.Duration(1+h.draw(40)) * time.Millisecond)
 				said = "250 2.1.5 Ok"
 			case "says no too":
 				said += "\r\n" + unasked

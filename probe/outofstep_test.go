@@ -1,9 +1,13 @@
 package probe
 
 import (
+	"context"
+	"fmt"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postwhere/policy"
@@ -169,4 +173,47 @@ func waitStale(t *testing.T, p *Prober) {
 			t.Fatal("no idle connection became stale")
 		}
 	}
+}
+
+// What a host that is far away says too many may be on its way when the next question is
+// put. It is there sooner than any reply to that could be.
+func TestWhatIsThereTooSoonIsNoAnswer(t *testing.T) {
+	for _, vrfy := range []bool{true, false} {
+		for who, extra := range map[string]string{"anna": "550 5.1.1 User unknown", "nobody": "250 2.1.5 Ok"} {
+			t.Run(fmt.Sprintf("%s, VRFY %t", who, vrfy), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { tooSoon(t, vrfy, who, extra) })
+			})
+		}
+	}
+}
+
+func tooSoon(t *testing.T, vrfy bool, who, extra string) {
+	usualOf := has(vrfy, "anna", "bert")
+	h := newPipeHost(func(d *dialogue, verb, arg string) string {
+		said := usualOf(d, verb, arg)
+		if !isAbout(arg, "bert") || verb == "VRFY" && !vrfy {
+			return strings.Replace(said, "<"+strings.Trim(strings.TrimPrefix(arg, "TO:"), "<>")+">: ", "", 1)
+		}
+		d.say(said)
+		time.Sleep(roundTrip * 2 / 5)
+		return extra
+	})
+	var way distantHost
+	p := ofHost(t, &fakeHost{}, func(c *Config) {
+		c.dial = func(context.Context, string, string) (net.Conn, error) {
+			time.Sleep(roundTrip)
+			here, near := net.Pipe()
+			far, there := net.Pipe()
+			way.running.Go(func() { way.carry(near, far) })
+			way.running.Go(func() { way.carry(far, near) })
+			h.begin(there)
+			return here, nil
+		}
+	})
+	wantSays(t, p, "nobody@d.test", policy.No)
+	wantSays(t, p, "bert@d.test", policy.Yes)
+	wantSays(t, p, who+"@d.test", map[string]policy.Says{"anna": policy.Yes, "nobody": policy.No}[who])
+	p.Close()
+	way.running.Wait()
+	h.conns.Wait()
 }

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -268,9 +269,7 @@ func (q *pipe) isQuiet() bool {
 	if now := time.Now(); due.Before(now) {
 		due = now
 	}
-	_ = q.s.wire.Conn.SetReadDeadline(due.Add(usual / quietPart))
-	_, err := q.s.wire.in.Peek(1)
-	return err != nil
+	return q.s.wire.isQuiet(context.Background(), due.Add(usual/quietPart))
 }
 
 // last returns the question that was written last.

@@ -101,7 +101,6 @@ func (s *session) learn(method Method, reply policy.Reply, err error, began time
 }
 
 func (s *session) put(ctx context.Context, method Method, address string) (policy.Reply, error) {
-	defer s.wire.within(ctx, s.cfg.ReplyTimeout)()
 	parameter := ""
 	if !isASCII(address) {
 		if !s.utf8 {
@@ -114,13 +113,13 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 	}
 	if method == VRFY {
 		s.used.vrfys++
-		return s.wire.command("VRFY " + address + parameter)
+		return s.command(ctx, "VRFY "+address+parameter)
 	}
 	if !s.mail {
-		reply, err := s.wire.command("MAIL FROM:<" + s.cfg.Sender + ">" + parameter)
+		reply, err := s.command(ctx, "MAIL FROM:<"+s.cfg.Sender+">"+parameter)
 		if err == nil && reply.Code/100 == 5 && s.cfg.Sender == "" && s.cfg.SecondSender != "" {
 			// Microsoft 365 and others refuse the null sender to whom they do not know.
-			reply, err = s.wire.command("MAIL FROM:<" + s.cfg.SecondSender + ">" + parameter)
+			reply, err = s.command(ctx, "MAIL FROM:<"+s.cfg.SecondSender+">"+parameter)
 		}
 		if err != nil {
 			return reply, err
@@ -131,7 +130,21 @@ func (s *session) put(ctx context.Context, method Method, address string) (polic
 		s.mail, s.mailUTF8 = true, parameter != ""
 	}
 	s.used.rcpts++
-	return s.wire.command("RCPT TO:<" + address + ">")
+	return s.command(ctx, "RCPT TO:<"+address+">")
+}
+
+// command sends a line and reads the whole reply to it. One that is there sooner than it
+// could be is the reply if the host says nothing more until it could.
+func (s *session) command(ctx context.Context, line string) (policy.Reply, error) {
+	defer s.wire.within(ctx, s.cfg.ReplyTimeout)()
+	put := time.Now()
+	reply, err := s.wire.command(line)
+	usual := s.cfg.learnt.pace.roundTrip()
+	due := put.Add(min(s.trip, usual))
+	if err == nil && usual >= far && time.Now().Before(due) && !s.wire.isQuiet(ctx, due.Add(usual/quietPart)) {
+		return policy.Reply{}, errOutOfStep
+	}
+	return reply, err
 }
 
 // fits tells whether the session can carry a question about the address: a MAIL

@@ -138,6 +138,17 @@ func (w *wire) command(line string) (policy.Reply, error) {
 	return reply, nil
 }
 
+// isQuiet tells whether the host says nothing until then, and does not hang up. It is not
+// known if ctx ends before.
+func (w *wire) isQuiet(ctx context.Context, until time.Time) bool {
+	_ = w.Conn.SetReadDeadline(until)
+	if isOver(ctx) { // within has set its own before
+		return false
+	}
+	_, err := w.in.Peek(1)
+	return errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(until)
+}
+
 // send sends lines, all at once.
 func (w *wire) send(lines ...string) error {
 	return sendTo(w, lines)
