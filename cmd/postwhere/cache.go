@@ -21,7 +21,7 @@ func cacheCommand(c *common) *cobra.Command {
 		Short: "Memory: dump, flush, stats",
 		Long: `What the running daemon remembers. Exit status: 0, 64 for a wrong call, 69 where
 no daemon is running, 78 for a bad configuration.`,
-		Args: cobra.NoArgs,
+		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
 			return exit{status: exitUsage}

@@ -99,6 +99,20 @@ func (c *common) load() (*config.Config, error) {
 	return cfg, nil
 }
 
+// noCommand is for a command that has others below it: what comes behind it is none of
+// them. It says which one may have been meant.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2 // letters that may be wrong; cobra's own default, which it sets later
+	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+		hint = fmt.Sprintf(": did you mean %q?", meant[0])
+	}
+	return usage("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
+}
+
 func rootCommand(io streams) *cobra.Command {
 	c := &common{streams: io}
 	root := &cobra.Command{
@@ -107,7 +121,7 @@ func rootCommand(io streams) *cobra.Command {
 		Version:       programVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
 			return exit{status: exitUsage}
