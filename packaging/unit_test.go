@@ -40,7 +40,9 @@ func TestDaemonWorksUnderItsUnit(t *testing.T) {
 		t.Error("a reload changes nothing")
 	}
 	s.Write(t, "/etc/postwhere/postwhere.toml", "nonsense")
-	s.Run(t, "systemctl", "reload", "postwhere")
+	if out := s.Shell(t, "systemctl reload postwhere && echo it does not fail; postwhere check 2>&1; :"); strings.Contains(out, "does not fail") || !strings.Contains(out, "the running daemon goes on by the configuration of 20") {
+		t.Errorf("a bad configuration is not told of: %s", out)
+	}
 	if !realhost.Eventually(func() bool {
 		return strings.HasPrefix(s.show(t, "StatusText"), "Reload failed, everything is as it was: ")
 	}) {

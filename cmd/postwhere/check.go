@@ -17,6 +17,9 @@ do about it. Exit status: 0, 1 if a line says FAIL, 78 for a bad configuration.`
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.load()
 			if err != nil {
+				if who := check.Unusable(cmd.Context(), c.file); who != "" {
+					complain(c.err, "%s", who)
+				}
 				return err
 			}
 			switch fine, err := check.All(cmd.Context(), c.out, c.file, cfg, trace); {

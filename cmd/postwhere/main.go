@@ -135,7 +135,7 @@ func rootCommand(io streams) *cobra.Command {
 	root.PersistentFlags().StringVarP(&c.file, "config", "c", config.DefaultFile, "configuration `FILE`")
 	_ = root.MarkPersistentFlagFilename("config", "toml") // which it has
 	root.AddCommand(
-		serveCommand(c), queryCommand(c), checkCommand(c), postfixCommand(c), sendmailCommand(c), setupCommand(c),
+		serveCommand(c), reloadCommand(c), queryCommand(c), checkCommand(c), postfixCommand(c), sendmailCommand(c), setupCommand(c),
 		hostsCommand(c), drainCommand(c), undrainCommand(c), cacheCommand(c),
 		demoCommand(c), versionCommand(c), completionCommand(root),
 	)

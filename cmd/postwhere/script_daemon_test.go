@@ -103,6 +103,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	p, err := startProcess(ts.MkAbs("."), "serve", "-c", args[0])
 	ts.Check(err)
 	stageOf(ts).daemon = p
+	ts.Setenv("pid", strconv.Itoa(p.cmd.Process.Pid))
 	p.next = p.find(ts, 0, regexp.MustCompile(`msg=started`)) + 1
 }
 

@@ -44,7 +44,7 @@ func TestScript(t *testing.T) {
 			"held":     cmdHeld,     // NAME: waits until a question is held there
 			"release":  cmdRelease,  // NAME
 			// The daemon.
-			"serve":  cmdServe,  // FILE: starts it and waits until it is up; $policy and so on are where it listens
+			"serve":  cmdServe,  // FILE: starts it and waits until it is up; $policy and so on are where it listens, $pid is its process
 			"signal": cmdSignal, // TERM, HUP or KILL
 			"logged": cmdLogged, // REGEXP: waits for a line of its log behind the last one that was waited for
 			"said":   cmdSaid,   // REGEXP: the same, for a line anywhere in it

@@ -29,6 +29,7 @@ import (
 type checkup struct {
 	attach.Spelling
 	out      io.Writer
+	file     string // of cfg
 	cfg      *config.Config
 	conf     postfix.Conf
 	unread   error // why conf is nothing
@@ -53,7 +54,7 @@ func (k *checkup) say(grade, what, format string, args ...any) {
 // each host, too. fine is false if a line says FAIL. The error says that the
 // configuration cannot be used.
 func All(ctx context.Context, out io.Writer, file string, cfg *config.Config, trace bool) (fine bool, err error) {
-	k := &checkup{out: out, cfg: cfg, trace: trace}
+	k := &checkup{out: out, file: file, cfg: cfg, trace: trace}
 	k.ok("configuration", "%s, %d domain(s)", file, len(cfg.Domain))
 	if err := k.allHosts(ctx); err != nil {
 		return false, err
@@ -193,6 +194,7 @@ func (k *checkup) daemon(ctx context.Context) {
 		if len(dead) > 0 {
 			k.fail("daemon", "it runs, and nobody listens at %s, which Postfix asks: has it read this configuration? Start it anew", strings.Join(dead, ", "))
 		}
+		k.standing(ctx, client)
 		k.drained(ctx, client)
 		k.kept(ctx, client)
 	}

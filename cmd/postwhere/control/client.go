@@ -80,6 +80,19 @@ func (c *Client) Stats(ctx context.Context) (s MemoryStats, err error) {
 	return s, err
 }
 
+// Reload has the daemon read its configuration again, and returns when it runs by it. If
+// the daemon has refused it the error is a DaemonError of a WrongCall.
+func (c *Client) Reload(ctx context.Context) error {
+	var now Standing
+	return c.call(ctx, http.MethodPost, "/reload", nil, &now)
+}
+
+// Standing asks which configuration the daemon runs by.
+func (c *Client) Standing(ctx context.Context) (s Standing, err error) {
+	err = c.call(ctx, http.MethodGet, "/configuration", nil, &s)
+	return s, err
+}
+
 // call puts one request, and reads the answer.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.patience)

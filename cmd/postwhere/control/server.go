@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,10 @@ type Daemon interface {
 	// Drain takes hosts out of the asking, or back in: all of them, or none and an
 	// error that says why.
 	Drain(names []string, drained bool) ([]Drainage, error)
+	// Standing returns which configuration it runs by.
+	Standing() Standing
+	// Reload has it read its configuration again, and returns why that was refused.
+	Reload(ctx context.Context) error
 	Flusher
 	// Dump writes all that is remembered, until it cannot be written.
 	Dump(to io.Writer)
@@ -38,7 +43,8 @@ type Flusher interface {
 
 // handler answers the command line, by HTTP over a Unix socket, in JSON:
 // GET /query?address=… with a Reported, GET /hosts with HostReports, and
-// POST /drain?host=…&host=… or /undrain with a Drainage for each; and about memory.
+// POST /drain?host=…&host=… or /undrain with a Drainage for each; GET /configuration
+// and POST /reload with a Standing; and about memory.
 func handler(d Daemon) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hosts", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, d.Hosts()) })
@@ -60,6 +66,17 @@ func handler(d Daemon) http.Handler {
 			return
 		}
 		answerJSON(w, ResultOf(address, f))
+	})
+	mux.HandleFunc("GET /configuration", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, d.Standing()) })
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+		switch err := d.Reload(r.Context()); {
+		case errors.Is(err, ErrEnding):
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		default:
+			answerJSON(w, d.Standing())
+		}
 	})
 	answerAboutMemory(mux, d)
 	return mux

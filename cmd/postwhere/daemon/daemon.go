@@ -15,6 +15,7 @@ import (
 	"postwhere/cache/disk"
 	"postwhere/cache/shared"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/control"
 	"postwhere/cmd/postwhere/maillog"
 	"postwhere/cmd/postwhere/world"
 	"postwhere/policy"
@@ -44,15 +45,22 @@ type Daemon struct {
 
 	sharedBy shared.Config // what tiers are made by
 
-	mu     sync.RWMutex
-	world  *world.World
-	keeper *disk.Keeper // of memory over a restart; nil: there is none
+	reloads chan chan<- error // reloads that somebody waits for
+	ending  chan struct{}     // closed when there will be none any more
+
+	mu       sync.RWMutex
+	world    *world.World
+	keeper   *disk.Keeper // of memory over a restart; nil: there is none
+	standing control.Standing
 }
 
 // New returns a daemon that has no configuration yet. What it decides and what
 // befalls it goes to a log; each of observers is told first of what became of a request.
 func New(m *maillog.Log, observers ...world.Observer) *Daemon {
-	d := &Daemon{log: m.Program(), doors: make(map[doorKey]*door)}
+	d := &Daemon{
+		log: m.Program(), doors: make(map[doorKey]*door),
+		reloads: make(chan chan<- error), ending: make(chan struct{}),
+	}
 	d.observe = func(r policy.Request, f policy.Finding, err error, took time.Duration) {
 		for _, tell := range observers {
 			tell(r, f, err, took)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 
@@ -33,6 +34,7 @@ func Serve(ctx context.Context, file, version string, log io.Writer) error {
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
 
+	begun := time.Now()
 	cfg, err := config.Load(file)
 	if err != nil {
 		return StartError{err}
@@ -44,6 +46,7 @@ func Serve(ctx context.Context, file, version string, log io.Writer) error {
 	if err := d.Adopt(cfg); err != nil {
 		return StartError{err}
 	}
+	d.stand(file, begun, nil)
 	d.log.Info("started", "version", version, "configuration", file, "domains", len(cfg.Domain))
 	m := manager{d.log}
 	m.ready(statusOf(len(cfg.Domain)))
@@ -51,9 +54,11 @@ func Serve(ctx context.Context, file, version string, log io.Writer) error {
 	for {
 		select {
 		case <-hangup:
-			m.reloading()
-			m.ready(d.reload(file))
+			_ = d.reload(m, file) // the log has it
+		case done := <-d.reloads:
+			done <- d.reload(m, file)
 		case <-ctx.Done():
+			close(d.ending)
 			stop() // a second signal ends the program at once
 			m.stopping()
 			return d.end()
@@ -61,19 +66,24 @@ func Serve(ctx context.Context, file, version string, log io.Writer) error {
 	}
 }
 
-// reload takes over a changed configuration. A bad one changes nothing. It returns
-// how the daemon is then.
-func (d *Daemon) reload(file string) (status string) {
+// reload takes over a changed configuration. A bad one changes nothing, and the error
+// says why.
+func (d *Daemon) reload(m manager, file string) error {
+	m.reloading()
+	begun := time.Now()
 	cfg, err := config.Load(file)
 	if err == nil {
 		err = d.Adopt(cfg)
 	}
+	d.stand(file, begun, err)
 	if err != nil {
 		d.log.Error("reload failed, everything stays as it was", "why", err.Error())
-		return statusFailed(err)
+		m.ready(statusFailed(err))
+		return err
 	}
 	d.log.Info("reloaded", "configuration", file, "domains", len(cfg.Domain))
-	return statusOf(len(cfg.Domain))
+	m.ready(statusOf(len(cfg.Domain)))
+	return nil
 }
 
 // end drains the daemon.

@@ -56,7 +56,7 @@ func statusOf(domains int) string {
 
 // statusFailed is what it shows after a reload that has changed nothing.
 func statusFailed(why error) string {
-	return "STATUS=Reload failed, everything is as it was: " + strings.ReplaceAll(why.Error(), "\n", "; ")
+	return "STATUS=Reload failed, everything is as it was: " + inALine(why)
 }
 
 // watch tells systemd again and again that the daemon works, if it wants to know. It
