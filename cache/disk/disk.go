@@ -188,6 +188,11 @@ func (f *File) Rewrite(write func(*Writer)) error {
 		return err
 	}
 	defer next.Cleanup() //nolint:errcheck // what is left over is removed at the next start
+	if os.Geteuid() == 0 {
+		if err := f.handDown(next.File); err != nil {
+			return err
+		}
+	}
 	head := newHeader()
 	if err := head.create(next.File); err != nil {
 		return err
@@ -218,6 +223,20 @@ func (f *File) Rewrite(write func(*Writer)) error {
 	_ = f.f.Close()
 	f.f, f.head, f.last, f.broken = fd, head, w.number, false
 	return nil
+}
+
+// handDown gives the next file the owner of this one, or of its folder if that is root:
+// who runs the daemon as root, once and by hand, must not lock out the service.
+func (f *File) handDown(next *os.File) error {
+	of, err := f.f.Stat()
+	if err == nil && of.Sys().(*syscall.Stat_t).Uid == 0 {
+		of, err = os.Stat(filepath.Dir(f.path))
+	}
+	if err != nil {
+		return err
+	}
+	owner := of.Sys().(*syscall.Stat_t)
+	return next.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 // Broken tells whether Append can do nothing more: the file is to be written anew.

@@ -47,7 +47,7 @@ func remedy(err error) string {
 	case errors.Is(err, fs.ErrNotExist):
 		return "make the directory, and let the daemon's user write there, or set file in [cache]"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return "let the daemon's user write there, or set file in [cache]"
+		return "let the daemon's user write there, and remove a file that is another's, or set file in [cache]"
 	case errors.Is(err, errLocked):
 		return "let each daemon have a file of its own in [cache]"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

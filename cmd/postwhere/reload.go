@@ -46,8 +46,8 @@ func (c *common) reload(ctx context.Context) error {
 	}
 	var e exit
 	if errors.As(err, &e) && e.status == exitConfig {
-		return exit{exitConfig, fmt.Errorf("%w\nthe daemon goes on by the configuration that it has", err)}
+		return exit{exitConfig, fmt.Errorf("%w; the daemon goes on by the configuration that it has", err)}
 	}
-	complain(c.err, "%v\nthe daemon is told by SIGHUP: its log says what became of it", err)
+	complain(c.err, "%v; the daemon is told by SIGHUP: its log says what became of it", err)
 	return nil
 }

@@ -35,6 +35,7 @@ type checkup struct {
 	unread   error // why conf is nothing
 	attached []asked
 	trace    bool
+	unkept   bool // it was said that memory cannot be kept
 	failed   bool
 }
 
@@ -56,6 +57,7 @@ func (k *checkup) say(grade, what, format string, args ...any) {
 func All(ctx context.Context, out io.Writer, file string, cfg *config.Config, trace bool) (fine bool, err error) {
 	k := &checkup{out: out, file: file, cfg: cfg, trace: trace}
 	k.ok("configuration", "%s, %d domain(s)", file, len(cfg.Domain))
+	k.asDaemon(ctx)
 	if err := k.allHosts(ctx); err != nil {
 		return false, err
 	}
@@ -206,7 +208,7 @@ func (k *checkup) kept(ctx context.Context, client *control.Client) {
 	switch s, err := client.Stats(ctx); {
 	case err != nil:
 		k.fail("daemon", "cannot be asked about its memory: %v", err)
-	case s.Why != "":
+	case s.Why != "" && !k.unkept:
 		k.note("memory", "is not kept over a restart in %s: %s. It must be the daemon's user's; it may be removed", s.File, s.Why)
 	}
 }
