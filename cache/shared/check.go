@@ -10,12 +10,18 @@ import (
 // ahead is behind all entries of a stream.
 const ahead = "18446744073709551615-0"
 
-// Check returns how long a server takes to answer, or why it cannot be used. It leaves
-// nothing there, but for a second.
+// Check returns how long a server takes to answer, or why it cannot be used: also which
+// rights its user lacks. It leaves nothing there, but for a second.
 func Check(ctx context.Context, s Server) (took time.Duration, err error) {
 	l := newLink(Config{Server: s, Log: slog.New(slog.DiscardHandler)})
 	defer l.hangUp()
-	if took, err = l.measure(ctx); err == nil { // over a connection that is open
+	took, err = l.measure(ctx)
+	if err == nil || isReply(err) { // which may be that it lacks a right
+		if lacking := l.checkRights(ctx); lacking != nil {
+			return 0, lacking
+		}
+	}
+	if err == nil { // over a connection that is open
 		took, err = l.measure(ctx)
 	}
 	if err != nil {

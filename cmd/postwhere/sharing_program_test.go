@@ -66,3 +66,17 @@ func TestPurgeReachesAFrontEndThatIsDown(t *testing.T) {
 		}
 	})
 }
+
+func TestCheckNamesTheRightsThatTheSharedMemoryLacks(t *testing.T) {
+	t.Parallel()
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		r := kind.Start(t, "user mail on >hush ~postwhere:* +@all -xadd -pexpire -select")
+		for db, want := range map[string]string{"0": `\+pexpire \+xadd`, "1": `\+select`} {
+			dir := testbed.ShortDir(t)
+			p := &program{file: dir + "/postwhere.toml"}
+			write(t, dir+"/password", "hush\n")
+			write(t, p.file, fmt.Sprintf("[listen]\ncontrol = []\n[cache]\nfile = \"\"\nshared = \"redis://mail@%s/%s\"\nshared_password_file = \"password\"\n[[domain]]\nname = \"example.com\"\nhosts = [\"127.0.0.1:1\"]\n", r.Addr(), db))
+			p.run(t, `(?m)^FAIL  shared memory: redis://mail@127\.\S+/`+db+`: its user has not all rights: ACL SETUSER mail `+want+`\. Until it can be used each front end goes on alone$`, "check")
+		}
+	})
+}
