@@ -38,8 +38,8 @@ func setupCommand(c *common) *cobra.Command {
 		Short: "Write the first configuration: by questions, or by --domain and --host",
 		Long: `Ask for the domain and its mail hosts, ask these how they answer, and write the
 configuration file. What the flags say is not asked for; with --domain, or where there
-is no terminal, nothing is. A file that has a domain already is changed by --force alone,
-and a copy of it is kept.
+is no terminal, nothing is, and nothing is written if there is no host of such a name. A
+file that has a domain already is changed by --force alone, and a copy of it is kept.
 
 Exit status: 0, 1 if nothing was written or a host cannot be used as it is, 64 for wrong
 usage, 78 if the file would not do.`,
@@ -53,7 +53,7 @@ usage, 78 if the file would not do.`,
 	}
 	cmd.Flags().StringArrayVar(&s.domains, "domain", nil, "the `NAME` of the domain; again, for more names that lead to the same hosts")
 	cmd.Flags().StringArrayVar(&s.hosts, "host", nil, "a mail `HOST`, NAME or NAME:PORT; again for each, the preferred one first; none: the domain's MX hosts")
-	cmd.Flags().BoolVar(&s.force, "force", false, "put it in place of the domains that the file has")
+	cmd.Flags().BoolVar(&s.force, "force", false, "put it in place of the domains that the file has, and write it whatever the hosts are")
 	return cmd
 }
 
@@ -81,12 +81,15 @@ func (s *setup) run(ctx context.Context) error {
 	if err != nil {
 		return exit{exitConfig, err}
 	}
-	fine, err := s.try(ctx, cfg)
+	fine, unknown, err := check.Hosts(ctx, s.out, cfg)
 	if err != nil {
-		return err
+		return exit{exitConfig, err}
 	}
-	if asked && !s.asker.yes("Write "+s.file+"?") {
+	switch {
+	case asked && !s.asker.yes("Write "+s.file+"?"):
 		return exit{exitProblem, errors.New("nothing was written")}
+	case !asked && !s.force && len(unknown) > 0:
+		return exit{exitProblem, fmt.Errorf("nothing was written, for DNS has no %s: is that spelt right? --force writes it nevertheless", strings.Join(unknown, ", "))}
 	}
 	if err := s.write(text, old); err != nil {
 		return exit{exitProblem, err}
@@ -145,15 +148,6 @@ func (s *setup) compose(old string) (string, *config.Config, error) {
 	text := config.WithDomain(old, s.domains, s.hosts)
 	cfg, err := config.Parse(s.file, text)
 	return text, cfg, err
-}
-
-// try asks the hosts how they answer, and says so as check does. It tells whether all
-// can be used.
-func (s *setup) try(ctx context.Context, cfg *config.Config) (fine bool, err error) {
-	if fine, err = check.Hosts(ctx, s.out, cfg); err != nil {
-		return false, exit{exitConfig, err}
-	}
-	return fine, nil
 }
 
 // groupOfDaemon may read the configuration, which may name files with secrets.

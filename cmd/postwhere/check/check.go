@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,8 @@ type checkup struct {
 	unread   error // why conf is nothing
 	attached []asked
 	trace    bool
-	unkept   bool // it was said that memory cannot be kept
+	unkept   bool     // it was said that memory cannot be kept
+	unknown  []string // hosts, and domains without any, that DNS does not have
 	failed   bool
 }
 
@@ -68,11 +70,11 @@ func All(ctx context.Context, out io.Writer, file string, cfg *config.Config, tr
 	return !k.failed, nil
 }
 
-// Hosts is All of the hosts alone.
-func Hosts(ctx context.Context, out io.Writer, cfg *config.Config) (fine bool, err error) {
+// Hosts is All of the hosts alone. Unknown are those that there are not, by that name.
+func Hosts(ctx context.Context, out io.Writer, cfg *config.Config) (fine bool, unknown []string, err error) {
 	k := &checkup{out: out, cfg: cfg}
 	err = k.allHosts(ctx)
-	return !k.failed, err
+	return !k.failed, k.unknown, err
 }
 
 // allHosts asks the hosts of all domains.
@@ -89,6 +91,7 @@ func (k *checkup) allHosts(ctx context.Context) error {
 	for _, d := range w.Domains {
 		if err := w.ResolveMX(ctx, d.Names[0]); err != nil {
 			k.fail("domain "+d.Names[0], "%v", err)
+			k.noteUnknown(d.Names[0], err)
 		}
 		k.hosts(ctx, d)
 	}
@@ -111,12 +114,20 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 	asking.Wait()
 	for i, h := range hosts {
 		k.host("host "+h.Name, d, h, learnt[i], failed[i])
+		k.noteUnknown(h.Name, failed[i])
 		if k.trace {
 			for _, line := range said[i].Heard() {
 				_, _ = fmt.Fprintln(k.out, line)
 			}
 		}
 		k.route(ctx, h)
+	}
+}
+
+func (k *checkup) noteUnknown(name string, err error) {
+	var failed *net.DNSError
+	if errors.As(err, &failed) && failed.IsNotFound && !slices.Contains(k.unknown, name) {
+		k.unknown = append(k.unknown, name)
 	}
 }
 
