@@ -84,7 +84,7 @@ func (s *site) isGone(t *testing.T, files map[string]string, traces []string) {
 
 // newFront is a machine of the name front.example.org with Debian's Postfix, as its
 // installation leaves it to who says that it is an Internet site, and the package in
-// root's home, beside that of another architecture.
+// the folder dist of root's home, beside that of another architecture.
 func newFront(t *testing.T, first machine.First) *site {
 	t.Helper()
 	realhost.Need(t, "postfix", "bash", "script", "swaks", "dpkg-reconfigure", "debconf-set-selections")
@@ -103,8 +103,8 @@ if [ -d /run/systemd/system ]; then
 else
 	/etc/init.d/postfix restart
 fi`)
-	s.Copy(t, built(t, newVersion, "deb"), "/root/"+packageName(newVersion, "deb"))
-	s.Write(t, "/root/postwhere_"+newVersion+"_other.deb", "")
+	s.Write(t, "/root/dist/postwhere_"+newVersion+"_other.deb", "")
+	s.Copy(t, built(t, newVersion, "deb"), "/root/dist/"+packageName(newVersion, "deb"))
 	return s
 }
 

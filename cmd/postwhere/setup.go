@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 
 	"postwhere/cmd/postwhere/check"
 	"postwhere/cmd/postwhere/config"
+	"postwhere/cmd/postwhere/control"
 	"postwhere/policy"
 )
 
@@ -38,7 +40,7 @@ func setupCommand(c *common) *cobra.Command {
 		Short: "Write the first configuration: by questions, or by --domain and --host",
 		Long: `Ask for the domain and its mail hosts, ask these how they answer, and write the
 configuration file. What the flags say is not asked for; with --domain, or where there
-is no terminal, nothing is, and nothing is written if there is no host of such a name. A
+is no terminal, nothing is, and nothing is written if a host's name cannot be looked up. A
 file that has a domain already is changed by --force alone, and a copy of it is kept.
 
 Exit status: 0, 1 if nothing was written or a host cannot be used as it is, 64 for wrong
@@ -89,12 +91,12 @@ func (s *setup) run(ctx context.Context) error {
 	case asked && !s.asker.yes("Write "+s.file+"?"):
 		return exit{exitProblem, errors.New("nothing was written")}
 	case !asked && !s.force && len(unknown) > 0:
-		return exit{exitProblem, fmt.Errorf("nothing was written, for DNS has no %s: is that spelt right? --force writes it nevertheless", strings.Join(unknown, ", "))}
+		return exit{exitProblem, fmt.Errorf("nothing was written, for the name of %s cannot be looked up: is it spelt right? --force writes it nevertheless", strings.Join(unknown, ", "))}
 	}
 	if err := s.write(text, old); err != nil {
 		return exit{exitProblem, err}
 	}
-	s.sayNext()
+	s.sayNext(ctx, cfg)
 	if !fine {
 		return exit{status: exitProblem}
 	}
@@ -203,14 +205,35 @@ func replaceFile(file, text string) error {
 }
 
 // sayNext says what comes next.
-func (s *setup) sayNext() {
+func (s *setup) sayNext(ctx context.Context, cfg *config.Config) {
 	self := "postwhere"
 	if s.file != config.DefaultFile {
 		self += " -c " + s.file
 	}
 	start := self + " serve"
-	if _, err := os.Stat("/run/systemd/system"); err == nil && s.file == config.DefaultFile {
+	switch {
+	case s.isRunning(ctx, cfg):
+		start = self + " reload"
+	case s.file == config.DefaultFile && hasUnit(ctx):
 		start = "systemctl enable --now postwhere"
 	}
 	_, _ = fmt.Fprintf(s.out, "%s is written. Next, as root:\n  %s\n  %s postfix --apply\n  %s check\n", s.file, start, self, self)
+}
+
+// isRunning tells whether a daemon runs by the file.
+func (s *setup) isRunning(ctx context.Context, cfg *config.Config) bool {
+	client := control.NewClient(cfg)
+	if client == nil {
+		return false
+	}
+	defer client.Close()
+	at, err := client.Standing(ctx)
+	file, _ := filepath.Abs(s.file)
+	return err == nil && at.File == file
+}
+
+// hasUnit tells whether systemd runs and knows the daemon's unit, which a package brings.
+func hasUnit(ctx context.Context) bool {
+	_, err := os.Stat("/run/systemd/system")
+	return err == nil && exec.CommandContext(ctx, "systemctl", "cat", "postwhere.service").Run() == nil
 }

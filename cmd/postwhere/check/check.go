@@ -37,7 +37,7 @@ type checkup struct {
 	attached []asked
 	trace    bool
 	unkept   bool     // it was said that memory cannot be kept
-	unknown  []string // hosts, and domains without any, that DNS does not have
+	unknown  []string // hosts, and domains, whose names cannot be looked up
 	failed   bool
 }
 
@@ -70,7 +70,8 @@ func All(ctx context.Context, out io.Writer, file string, cfg *config.Config, tr
 	return !k.failed, nil
 }
 
-// Hosts is All of the hosts alone. Unknown are those that there are not, by that name.
+// Hosts is All of the hosts alone. Unknown are those whose names cannot be looked
+// up.
 func Hosts(ctx context.Context, out io.Writer, cfg *config.Config) (fine bool, unknown []string, err error) {
 	k := &checkup{out: out, cfg: cfg}
 	err = k.allHosts(ctx)
@@ -125,8 +126,7 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 }
 
 func (k *checkup) noteUnknown(name string, err error) {
-	var failed *net.DNSError
-	if errors.As(err, &failed) && failed.IsNotFound && !slices.Contains(k.unknown, name) {
+	if errors.As(err, new(*net.DNSError)) && !slices.Contains(k.unknown, name) {
 		k.unknown = append(k.unknown, name)
 	}
 }
