@@ -89,6 +89,20 @@ func askers(n, lookups int, ask func(i int)) []time.Duration {
 	return took
 }
 
+// crowdRate is askers, and how many look-ups a second they had while all of them asked.
+func crowdRate(n, lookups int, ask func(i int)) (took []time.Duration, rate float64) {
+	var done atomic.Int64
+	begun := time.Now()
+	took = askers(n, lookups, func(i int) {
+		if i == lookups-1 { // who is ready next has no more to ask
+			rate = float64(done.Load()) / time.Since(begun).Seconds()
+		}
+		ask(i)
+		done.Add(1)
+	})
+	return took, rate
+}
+
 // lookFor returns an asker for known or unknown addresses, each a new one.
 func lookFor(b *testing.B, w *world.World, known bool, run int) func(int) {
 	b.Helper()

@@ -142,8 +142,7 @@ func rawCrowdRate(b *testing.B, addrs []string, connections, workers, lookups in
 		}
 	}
 	ready.Wait()
-	begun := time.Now()
-	askers(workers, lookups, func(i int) {
+	_, rate := crowdRate(workers, lookups, func(i int) {
 		var asking sync.WaitGroup
 		asking.Add(len(lines))
 		for _, line := range lines {
@@ -151,7 +150,6 @@ func rawCrowdRate(b *testing.B, addrs []string, connections, workers, lookups in
 		}
 		asking.Wait()
 	})
-	rate := float64(lookups) / time.Since(begun).Seconds()
 	for _, line := range lines {
 		close(line)
 	}
