@@ -96,7 +96,10 @@ type eagerConn struct {
 
 func (h *fakeHost) eager(conn net.Conn) net.Conn {
 	c := eagerConn{Conn: conn, said: make(chan []byte, 100), ended: make(chan struct{})}
-	c.end = sync.OnceFunc(func() { close(c.ended) })
+	c.end = sync.OnceFunc(func() {
+		close(c.ended)
+		h.conns.Go(func() { _, _ = io.Copy(io.Discard, conn) }) // what the client writes until it hears of it
+	})
 	h.conns.Go(func() {
 		defer func() { _ = conn.Close() }()
 		for {

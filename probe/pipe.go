@@ -32,7 +32,6 @@ type pipe struct {
 	said   time.Time      // when the last reply came
 	trip   time.Duration  // what the first reply took, as long as connecting at least
 	lone   bool           // it has no place in the pool any more
-	timer  bool           // soon is on its way
 
 	// The crowd's lock is for these.
 	left   []*pending // questions that have no reply yet, or one in heard; in order
@@ -42,7 +41,6 @@ type pipe struct {
 	parked bool       // it waits for the host
 	owed   time.Time  // since when, for the next reply
 	woken  bool       // it is not to wait
-	soon   bool       // its place may be had by another connection
 }
 
 // room is how many more questions the connection may carry: each may be refused. The
@@ -119,53 +117,43 @@ func (q *pipe) write() error {
 		time.Sleep(q.p.cfg.learnt.pace.roundTrip() / gatherPart)
 	}
 	behind, now := q.put > 0, time.Now()
-	questions, err := q.unwritten(now)
-	if len(questions) == 0 || err != nil {
+	questions, ends, err := q.unwritten(now)
+	if err != nil {
 		return err
 	}
 	var lines []string
-	if !q.s.mail {
+	if len(questions) > 0 && !q.s.mail {
 		lines = append(lines, "MAIL FROM:<"+q.s.cfg.Sender+">")
 		q.s.mail, q.begins = true, true
 	}
 	for _, one := range questions {
 		lines = append(lines, "RCPT TO:<"+one.address.String()+">")
 	}
+	if ends && !q.s.quit {
+		lines = append(lines, "QUIT")
+		q.s.quit = true
+	}
+	if len(lines) == 0 {
+		return nil
+	}
 	q.s.used.rcpts += len(questions)
 	_ = q.s.wire.Conn.SetWriteDeadline(now.Add(q.s.cfg.ReplyTimeout))
 	if behind {
-		return q.s.wire.sendBehind(lines...)
+		_ = q.s.wire.sendBehind(lines...) // a host that has hung up may have said why: that is heard first
+		return nil
 	}
 	return q.s.wire.send(lines...)
 }
 
-// makeWay frees the place of a connection that gets no more questions, two thirds of a
-// round trip after its last ones were put. Their replies are due one round trip after
-// that, and the host hears our QUIT after half a one more; the connection that takes the
-// place is no sooner there, for its handshake takes a whole one.
+// makeWay frees the place of a connection that has said QUIT, right behind its last
+// questions. The host hears it half a round trip later, and sees the connection that takes
+// the place half a one after that: its handshake takes a whole one. The replies to
+// the questions are yet to be heard.
 func (q *pipe) makeWay() {
-	leaves, soon := q.isLeaving()
-	if leaves && !q.timer {
-		q.timer = true
-		time.AfterFunc(q.p.cfg.learnt.pace.roundTrip()*2/3, q.isSoon)
-	}
-	if soon && !q.lone && q.p.vacate(q.held) {
+	if q.s.quit && !q.lone && q.p.vacate(q.held) {
 		q.lone = true
 		q.p.gone()
 	}
-}
-
-func (q *pipe) isLeaving() (leaves, soon bool) {
-	q.p.crowd.mu.Lock()
-	defer q.p.crowd.mu.Unlock()
-	return q.leaves, q.soon
-}
-
-func (q *pipe) isSoon() {
-	q.p.crowd.mu.Lock()
-	defer q.p.crowd.mu.Unlock()
-	q.soon = true
-	q.wake()
 }
 
 // isShort tells whether there is something to be written, and room for more.
@@ -175,21 +163,21 @@ func (q *pipe) isShort() bool {
 	return q.put < len(q.left) && q.free > 0
 }
 
-// unwritten returns the questions that have yet to be written, which now they are. It is
-// an error if nobody waits for any question any more.
-func (q *pipe) unwritten(now time.Time) ([]*pending, error) {
+// unwritten returns the questions that have yet to be written, which now they are, and
+// whether no more will come. It is an error if nobody waits for any question any more.
+func (q *pipe) unwritten(now time.Time) (questions []*pending, ends bool, err error) {
 	q.p.crowd.mu.Lock()
 	defer q.p.crowd.mu.Unlock()
 	q.woken = false
 	if len(q.left) > 0 && !slices.ContainsFunc(q.left, func(one *pending) bool { return !one.gone }) {
-		return nil, errGivenUp
+		return nil, false, errGivenUp
 	}
-	questions := q.left[q.put:]
+	questions = q.left[q.put:]
 	for _, one := range questions {
 		one.put = now
 	}
 	q.put = len(q.left)
-	return questions, nil
+	return questions, q.leaves && q.put > 0, nil
 }
 
 // drop takes a question away that nobody waits for any more, if the pipe has it. The
@@ -260,16 +248,16 @@ func (q *pipe) next() *pending {
 	return q.left[len(q.heard)]
 }
 
-// isQuiet tells, where a yes is last, whether the host says nothing more. One reply too
-// many is given the time to arrive, and so is the reply to the last question, if this
-// was the one to another before it.
+// isQuiet tells, where a yes is last, whether the host says nothing more, but farewell if
+// we have said QUIT. One reply too many is given the time to arrive, and so is the reply
+// to the last question, if this was the one to another before it.
 func (q *pipe) isQuiet() bool {
 	usual := q.p.cfg.learnt.pace.roundTrip()
 	due := q.last().put.Add(min(q.trip, usual))
 	if now := time.Now(); due.Before(now) {
 		due = now
 	}
-	return q.s.wire.isQuiet(context.Background(), due.Add(usual/quietPart))
+	return q.s.wire.isQuiet(context.Background(), due.Add(usual/quietPart)) || q.s.hearsFarewell()
 }
 
 // last returns the question that was written last.

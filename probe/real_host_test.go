@@ -134,7 +134,7 @@ func (c *tapped) Write(p []byte) (int, error) {
 		c.used.vrfys += bytes.Count(p, []byte("VRFY "))
 		c.used.rcpts += bytes.Count(p, []byte("RCPT TO:"))
 	}
-	c.quit = c.quit || bytes.HasPrefix(p, []byte("QUIT"))
+	c.quit = c.quit || bytes.HasSuffix(p, []byte("QUIT\r\n"))
 	if bytes.HasPrefix(p, []byte("STARTTLS")) {
 		c.tls = true
 	}

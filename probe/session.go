@@ -42,6 +42,7 @@ type session struct {
 	answered int       // questions to which it said something, or hung up
 	mail     bool      // a MAIL transaction is open
 	mailUTF8 bool      // it was opened with SMTPUTF8
+	quit     bool      // QUIT was said
 	kept     bool      // it was opened for an earlier question
 	spoilt   bool      // not to be kept any more
 	over     error     // why nothing more can be asked, nil: it can
@@ -181,13 +182,26 @@ func (s *session) lasted() {
 func (s *session) leave(ctx context.Context) (done func()) {
 	s.wire.trace = nil
 	done = s.wire.within(ctx, quitTime)
-	if _, err := s.wire.Conn.Write([]byte("QUIT\r\n")); err != nil {
-		s.spoilt = true
+	if !s.quit {
+		s.quit = true
+		if _, err := s.wire.Conn.Write([]byte("QUIT\r\n")); err != nil {
+			s.spoilt = true
+		}
 	}
 	if half, ok := s.wire.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // Exim waits 200 ms for this before it says farewell
 	}
 	return done
+}
+
+// hearsFarewell tells whether what the host has said next is the reply to our QUIT.
+func (s *session) hearsFarewell() bool {
+	if !s.quit {
+		return false
+	}
+	_ = s.wire.Conn.SetReadDeadline(time.Now().Add(s.cfg.ReplyTimeout)) // it may come in pieces
+	reply, err := readReply(s.wire.in)
+	return err == nil && reply.Code == 221
 }
 
 // end hears the host's farewell and closes the connection. Of a session that ended
