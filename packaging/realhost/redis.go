@@ -67,8 +67,20 @@ protected-mode no
 // that redis.conf ends with.
 func (k RedisKind) Start(t testing.TB, conf string) *RedisServer {
 	t.Helper()
+	return k.start(t, conf, func(_ string, command []string) []string { return command })
+}
+
+// StartWithClock is Start of a server whose clock can be set, by [RedisServer.SetClock].
+func (k RedisKind) StartWithClock(t testing.TB, conf string) *RedisServer {
+	t.Helper()
+	return k.start(t, conf, func(dir string, command []string) []string { return clockCommand(t, dir, command) })
+}
+
+func (k RedisKind) start(t testing.TB, conf string, change func(dir string, command []string) []string) *RedisServer {
+	t.Helper()
 	command := k.command(t)
 	s := newServer(t)
+	command = change(s.dir, command)
 	s.addrs = []string{pickAddr(t, "")}
 	s.etc, s.logFile = s.dir, filepath.Join(s.dir, "log")
 	s.prepare = func(testing.TB) {}

@@ -3,6 +3,7 @@ package realhost
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -52,5 +53,36 @@ func TestRedis(t *testing.T) {
 			t.Error(err)
 		}
 		r.Pause(t) // and ends with the test all the same
+	})
+}
+
+func TestRedisWhoseClockIsSet(t *testing.T) {
+	t.Parallel()
+	EachRedis(t, func(t *testing.T, kind RedisKind) {
+		r := kind.StartWithClock(t, "")
+		conn, err := net.Dial("tcp", r.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		for _, ahead := range []time.Duration{0, 3 * time.Hour, -48 * time.Hour} {
+			r.SetClock(t, ahead)
+			var n, length, seconds int64
+			if _, err := fmt.Fprint(conn, "TIME\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Fscanf(in, "*%d\r\n$%d\r\n%d\r\n", &n, &length, &seconds); err != nil {
+				t.Fatal(err)
+			}
+			if off := time.Until(time.Unix(seconds, 0)) - ahead; off.Abs() > time.Minute {
+				t.Errorf("%v ahead: off by %v", ahead, off)
+			}
+			for range 2 {
+				if _, err := in.ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 	})
 }
