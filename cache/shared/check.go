@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 )
 
@@ -30,7 +31,10 @@ func Check(ctx context.Context, s Server) (took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	keys := []string{l.purgeStream(), l.denialStream(), s.Prefix + "check"}
-	args := []any{ahead, version, time.Second.Milliseconds(), streamLength, 0, time.Second.Milliseconds(), "{}", ""}
+	args := []any{
+		ahead, version, time.Second.Milliseconds(), streamLength, 0, math.MaxInt64,
+		0, time.Second.Milliseconds(), "{}", "",
+	}
 	if err := storeScript.Run(ctx, l.patient, keys, args...).Err(); err != nil {
 		return took, fmt.Errorf("takes nothing: %w", err)
 	}

@@ -38,15 +38,25 @@ func (r reading) there(at, now time.Time) time.Time {
 	return r.server.Add(now.Sub(r.got) - age)
 }
 
+// lastThere is there, and the last that it may have been: a clock here that is set forward
+// does not have a denial be over.
+func (r reading) lastThere(at, now time.Time) time.Time {
+	return r.server.Add(now.Sub(r.got) - max(now.Sub(at), 0))
+}
+
 // better returns the better of a reading and a later one: the more exact, unless the
 // server's clock was set between.
 func (r reading) better(later reading) reading {
-	ahead := later.server.Sub(r.server) - later.got.Sub(r.got)
-	wasSet := ahead > r.took() || -ahead > later.took()
-	if wasSet || later.took() <= r.took() || later.got.Sub(r.got) > readingLife {
+	if r.wasSet(later) || later.took() <= r.took() || later.got.Sub(r.got) > readingLife {
 		return later
 	}
 	return r
+}
+
+// wasSet tells whether the server's clock was set between a reading and a later one.
+func (r reading) wasSet(later reading) bool {
+	ahead := later.server.Sub(r.server) - later.got.Sub(r.got)
+	return ahead > r.took() || -ahead > later.took()
 }
 
 // took returns how far off a reading may be.
@@ -73,4 +83,11 @@ func (l *Link) clock() (reading, error) {
 	l.clockReadAt = time.Now()
 	l.clockRead = l.clockRead.better(reading{server, sent, l.clockReadAt})
 	return l.clockRead, nil
+}
+
+// forgetClock has the clock read anew.
+func (l *Link) forgetClock() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clockRead, l.clockReadAt = reading{}, time.Time{}
 }

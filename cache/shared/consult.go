@@ -72,7 +72,7 @@ func (l *Link) try(ctx context.Context) error {
 
 // measure is try, and returns how long an answer takes.
 func (l *Link) measure(ctx context.Context) (took time.Duration, err error) {
-	if _, err := l.positionThere(ctx, l.Position()); err != nil {
+	if _, err := l.readStreams(ctx, l.Position(), "", 0); err != nil {
 		return 0, l.cfg.Server.explain(err)
 	}
 	// To open a connection may take longer than an answer, with TLS above all.

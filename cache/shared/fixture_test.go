@@ -73,7 +73,12 @@ func join(t testing.TB, at Server, change ...func(*Config)) *frontEnd {
 // redisAt starts a server, and returns where it is and a client of it.
 func redisAt(t testing.TB, kind realhost.RedisKind, conf string) (*realhost.RedisServer, Server, *redis.Client) {
 	t.Helper()
-	r := kind.Start(t, conf)
+	return redisOf(t, kind.Start(t, conf))
+}
+
+// redisOf is redisAt of a server that is there.
+func redisOf(t testing.TB, r *realhost.RedisServer) (*realhost.RedisServer, Server, *redis.Client) {
+	t.Helper()
 	s := serverOf(t, "redis://"+r.Addr())
 	opt := s.options(waitFor, waitFor)
 	opt.MaxRetries = 10
@@ -136,6 +141,20 @@ func (f *frontEnd) forgets(t testing.TB, mailbox string) {
 func (f *frontEnd) isUp(t testing.TB) {
 	t.Helper()
 	if !realhost.Eventually(func() bool { return f.link.State().Why == nil }) {
+		t.Fatalf("%+v", f.link.State())
+	}
+}
+
+// reads waits until a front end has read the streams from now on.
+func (f *frontEnd) reads(t testing.TB) {
+	t.Helper()
+	begun := time.Now()
+	if !realhost.Eventually(func() bool {
+		f.link.readNow()
+		f.link.mu.Lock()
+		defer f.link.mu.Unlock()
+		return f.link.read.After(begun)
+	}) {
 		t.Fatalf("%+v", f.link.State())
 	}
 }

@@ -4,41 +4,92 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"postwhere/cache"
 )
 
 const (
-	// followWait is how long a read waits for the streams to grow: a server that hangs is
-	// noticed when it and patience are over.
-	followWait = time.Second
-	// maxEntries is how many entries are read at once.
-	maxEntries = 1000
+	// pollEvery is how often the streams are read. XREAD could wait for them to grow, but not
+	// without fetching what somebody has put there, which may be larger than memory.
+	pollEvery = 200 * time.Millisecond
+	// maxRead is how many octets of a stream are read at once; an entry that has more has
+	// none of our words.
+	maxRead = 64 << 10
+	// maxVain is how often in a row the streams are read in vain of a server that answers
+	// look-ups, before what is there is passed over.
+	maxVain = 3
 )
 
 // follow reads the streams, until ctx ends.
 func (l *Link) follow() {
+	mark, vain := l.Position().Purges, 0
 	for l.health.wait(l.ctx) {
-		err := l.catchUp()
-		if err == nil {
-			err = l.checkGap()
+		if mark == "" {
+			mark = l.Position().Purges // it is not there, and what was purged meanwhile may be lost
+		}
+		var more bool
+		var err error
+		if vain >= maxVain {
+			mark, err = "", l.passOver()
 		}
 		for err == nil {
-			if l.wasSetBack() {
-				err = l.checkGap()
+			mark = l.toBeThere(mark)
+			if mark, more, err = l.readOn(mark); err == nil && !more {
+				vain = 0
+				l.rest()
 			}
-			if err == nil {
-				err = l.readOn()
-			}
+		}
+		if vain++; !isTimeout(err) {
+			vain = 0
 		}
 		l.health.fail(l.cfg.Server.explain(err))
 		if l.ctx.Err() == nil && l.health.outage.Load() == nil {
 			pause(l.ctx, firstTry) // another has found it back already
 		}
+	}
+}
+
+// isTimeout tells whether an error is that there was no answer in time.
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// passOver has the streams read from now on: what is there takes the server too long to read,
+// and all counts as purged.
+func (l *Link) passOver() error {
+	from := l.Position()
+	l.forgetClock()
+	read, err := l.clock()
+	if err != nil {
+		return err
+	}
+	l.log.Warn("what was purged cannot be read in time: all is forgotten")
+	now := numberAt(read.server)
+	l.cfg.Cache.Purge(cache.Purge{All: true}) // first: what is known at a position is from behind its purges
+	l.move(from, Position{now, now})
+	return nil
+}
+
+// rest lets time pass until the streams are to be read again.
+func (l *Link) rest() {
+	timer := time.NewTimer(pollEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.hurry:
+	case <-l.ctx.Done():
+	}
+}
+
+// readNow has the streams read soon: there is something in them.
+func (l *Link) readNow() {
+	select {
+	case l.hurry <- struct{}{}:
+	default:
 	}
 }
 
@@ -52,136 +103,97 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// catchUp makes the position one in the streams as they are now. If the purges that were
-// read last are not there any more, those of this front end's are told again: another may
-// have been away then.
-func (l *Link) catchUp() error {
+// readOn reads the streams behind the position, and does what they say. Mark is an entry of
+// the stream of purges, "" if none: while it is there nothing is lost that came behind. It
+// returns the next mark, and whether there may be more to read.
+func (l *Link) readOn(mark string) (next string, more bool, err error) {
 	from := l.Position()
-	p, err := l.positionThere(l.ctx, from)
+	s, err := l.readStreams(l.ctx, from, mark, batchSize)
 	if err != nil {
-		return err
+		return mark, false, err
 	}
-	if isBefore(p.Purges, from.Purges) {
-		l.mu.Lock()
-		last := l.read
-		l.mu.Unlock()
-		l.pending.tellAgain(last.Add(-since))
+	if s.lost {
+		return l.beginAnew(from, s), true, nil
 	}
-	l.move(from, p)
-	return nil
-}
-
-// positionThere returns a position as one in the streams as they are now. They may be
-// others than they were: the server began empty, or with an old copy.
-func (l *Link) positionThere(ctx context.Context, p Position) (Position, error) {
-	purges, err := l.info(ctx, l.purgeStream())
-	if err != nil {
-		return p, err
-	}
-	denials, err := l.info(ctx, l.denialStream())
-	if err != nil {
-		return p, err
-	}
-	l.mu.Lock()
-	before := numberAt(l.read.Add(-since))
-	l.mu.Unlock()
-	// What is not read yet came after before, or is yet to come, with a higher number
-	// than the last.
-	if last := purges.LastGeneratedID; isBefore(last, p.Purges) {
-		p.Purges = earlier(last, before)
-	}
-	if last := denials.LastGeneratedID; isBefore(last, p.Denials) {
-		p.Denials = earlier(last, before)
-	}
-	return p, nil
-}
-
-// checkGap forgets all if the stream of purges no longer has what comes behind the
-// position.
-func (l *Link) checkGap() error {
-	ctx, cancel := context.WithTimeout(l.ctx, patience)
-	defer cancel()
-	first, err := l.patient.XRangeN(ctx, l.purgeStream(), "-", "+", 1).Result()
-	if err != nil || len(first) == 0 || !isBefore(l.Position().Purges, first[0].ID) {
-		return err
-	}
-	length, err := l.patient.XLen(ctx, l.purgeStream()).Result()
-	if err == nil && length >= streamLength {
-		l.log.Warn("more was purged than this front end can learn of: all is forgotten")
-		l.cfg.Cache.Purge(cache.Purge{All: true})
-	}
-	return err
-}
-
-// info returns what a stream is; one that is not there is empty.
-func (l *Link) info(ctx context.Context, stream string) (redis.XInfoStream, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	info, err := l.patient.XInfoStream(ctx, stream).Result()
-	switch {
-	case err == nil:
-		return *info, nil
-	case isReply(err) && err.Error() == "ERR no such key":
-		return redis.XInfoStream{LastGeneratedID: "0-0"}, nil
-	}
-	return redis.XInfoStream{}, err
-}
-
-// readOn waits for the streams to grow, some time, and does what they say.
-func (l *Link) readOn() error {
-	ctx, cancel := context.WithTimeout(l.ctx, followWait+patience)
-	defer cancel()
-	from := l.Position()
-	p := from
-	streams, err := l.patient.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{l.purgeStream(), l.denialStream(), p.Purges, p.Denials},
-		Count:   maxEntries, Block: followWait,
-	}).Result()
-	if errors.Is(err, redis.Nil) {
-		l.move(from, p)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	read, err := l.clock()
-	if err != nil {
-		return err
-	}
-	for _, s := range streams {
-		for _, e := range s.Messages {
-			switch s.Stream {
-			case l.purgeStream():
-				l.hearPurge(e.Values)
-				p.Purges = e.ID
-			case l.denialStream():
-				l.hearDenial(e.Values, read)
-				p.Denials = e.ID
-			}
+	to := from
+	heard := make(map[cache.Purge]bool)
+	for _, e := range s.purges {
+		if p, other := l.purgeOf(e.Values); other && !heard[p] {
+			heard[p] = true
+			l.purge(p)
+		}
+		if to.Purges = e.ID; len(e.Values) > 0 { // another is looked for too often
+			mark = e.ID
 		}
 	}
-	l.move(from, p)
-	return nil
+	wasSet := !l.polled.got.IsZero() && l.polled.wasSet(s.read)
+	l.polled = s.read
+	for _, e := range s.denials {
+		l.hearDenial(e.Values, s.read, wasSet)
+		to.Denials = e.ID
+	}
+	l.move(from, to)
+	return mark, to != from, nil
 }
 
-// hearPurge does what another front end was told to. Whatever it does not understand
-// it takes for the purge of all.
-func (l *Link) hearPurge(entry map[string]any) {
+// beginAnew is for a stream of purges that has lost what was read last: the server was
+// flushed, or began empty or with an old copy, or more was purged than it keeps. Purges of
+// others may have been lost before they were read: then a no may be from before one, and
+// none counts. Those of this front end's are told again: another may have been away. It
+// returns the next mark.
+func (l *Link) beginAnew(from Position, s streams) (mark string) {
+	l.mu.Lock()
+	last := l.read
+	l.mu.Unlock()
+	hasBegun := l.isFirst && l.polled.got.IsZero() && time.Since(last) < lastTry
+	switch {
+	case s.length >= streamLength && isBefore(from.Purges, s.first):
+		l.log.Warn("more was purged than this front end can learn of: all is forgotten")
+		l.cfg.Cache.Purge(cache.Purge{All: true})
+	case hasBegun: // a moment ago: it remembers nothing from before
+		l.pending.tellAgain()
+	default:
+		l.log.Warn("what was purged may be lost: strangers are forgotten")
+		l.cfg.Cache.Purge(cache.Purge{Strangers: true})
+		l.pending.tellAgain()
+	}
+	// What is not read yet came after before, or is yet to come, with a higher number
+	// than the last.
+	before := numberAt(s.read.there(last, time.Now()).Add(-since))
+	to := from
+	if isBefore(s.lastPurge, to.Purges) {
+		to.Purges = earlier(s.lastPurge, before)
+	}
+	if isBefore(s.lastDenial, to.Denials) {
+		to.Denials = earlier(s.lastDenial, before)
+	}
+	l.move(from, to)
+	return s.mark
+}
+
+// purgeOf returns what another front end was told to forget; false: it was this one, or there
+// is nothing to forget. What it does not understand it takes for the purge of all.
+func (l *Link) purgeOf(entry map[string]any) (p cache.Purge, other bool) {
 	word := func(name string) string { return fmt.Sprint(entry[name]) }
-	if word("by") == l.id {
-		return
+	switch {
+	case word("by") == l.id:
+		return p, false
+	case word("v") != version:
+		return cache.Purge{All: true}, true
 	}
-	p := cache.Purge{All: true}
-	if word("v") == version {
-		p = parsePurge(word("kind"), word("what"))
-	}
+	return parsePurge(word("kind"), word("what")), word("kind") != kindNothing
+}
+
+// purge does what another front end was told to.
+func (l *Link) purge(p cache.Purge) {
 	owners, strangers := l.cfg.Cache.Purge(p)
 	kind, what := wordsOf(p)
 	l.log.Info("memory is flushed at another front end", "what", kind+"="+what, "owners", owners, "strangers", strangers)
 }
 
-// hearDenial forgets an owner who has denied a mailbox to another front end.
-func (l *Link) hearDenial(entry map[string]any, read reading) {
+// hearDenial forgets an owner who has denied a mailbox to another front end. If the clock was
+// set since the streams were last read nobody knows when that was: it is taken for news.
+func (l *Link) hearDenial(entry map[string]any, read reading, wasSet bool) {
 	word := func(name string) string { return fmt.Sprint(entry[name]) }
 	n, ok := parseName(word("address"))
 	at, err := strconv.ParseInt(word("at"), 10, 64)
@@ -189,7 +201,7 @@ func (l *Link) hearDenial(entry map[string]any, read reading) {
 		return
 	}
 	_, since := read.here(time.UnixMicro(at))
-	if now := time.Now(); since.After(now) {
+	if now := time.Now(); wasSet || since.After(now) {
 		since = now
 	}
 	if l.cfg.Denied != nil {
@@ -205,6 +217,7 @@ const (
 	kindHost      = "host"
 	kindStrangers = "strangers"
 	kindAll       = "all"
+	kindNothing   = "nothing" // an entry that is there to be seen
 )
 
 // wordsOf returns a purge in two words.

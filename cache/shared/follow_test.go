@@ -106,7 +106,7 @@ func TestNothingIsStoredBeforeAPurgeIsHeardOf(t *testing.T) {
 		f.told(t)
 		run := func(position string) int {
 			keys := []string{"postwhere:purges", "postwhere:denied", "postwhere:address:bert@example.com"}
-			n, err := storeScript.Run(t.Context(), client, keys, position, version, 60_000, streamLength,
+			n, err := storeScript.Run(t.Context(), client, keys, position, version, 60_000, streamLength, time.Now().UnixMicro(), patience.Microseconds(),
 				time.Now().UnixMicro(), 60_000, record{owner: policy.Answer{Host: "mail1"}}.object(), "").Int()
 			if err != nil {
 				t.Fatal(err)

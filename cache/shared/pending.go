@@ -1,6 +1,7 @@
 package shared
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,9 @@ const (
 	// looked up in memory, when the server is back.
 	maxPending = 100_000
 	maxPurges  = 1000
+	// recentLife is how long a purge is told again if the server loses it. Who was away for
+	// longer asks an owner again anyway, if the refresh is not longer than by default.
+	recentLife = time.Hour
 )
 
 // pending is what the others are yet to be told of. Of an owner the name is enough,
@@ -38,6 +42,7 @@ type pending struct {
 type purge struct {
 	cache.Purge
 	told bool          // to the other front ends, and is yet to be removed from the server
+	lost bool          // perhaps, if it was being told
 	done chan struct{} // closed when it has its effect everywhere
 }
 
@@ -173,7 +178,7 @@ func (p *pending) take(most int) batch {
 	return b
 }
 
-// settle notes that a batch is told; or not, and it waits on.
+// settle notes that a batch is told; or not, and it waits on. Denials wait for no purge.
 func (p *pending) settle(b batch, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,6 +191,8 @@ func (p *pending) settle(b batch, err error) {
 				p.owned[n] = struct{}{}
 			}
 		}
+	}
+	if err != nil && !errors.Is(err, errBehind) {
 		return
 	}
 	for n, at := range b.denied {
@@ -227,30 +234,39 @@ func (p *pending) firstPurge() (of purge, ok bool) {
 }
 
 // purgeTold notes that the others know of the first purge, unless it is handed on: to
-// tell them again would have them forget what they have learnt since.
-func (p *pending) purgeTold() {
+// tell them again would have them forget what they have learnt since. It returns false if
+// that has to be, because the server may have lost it.
+func (p *pending) purgeTold() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.heir != nil {
-		return
+		return true
+	}
+	if p.purges[0].lost {
+		p.purges[0].lost = false
+		return false
 	}
 	p.purges[0].told = true
 	now := time.Now()
 	old := 0
-	for old < len(p.recent) && (len(p.recent)-old >= maxPurges || now.Sub(p.recent[old].at) > since) {
+	for old < len(p.recent) && (len(p.recent)-old >= maxPurges || now.Sub(p.recent[old].at) > recentLife) {
 		old++
 	}
 	p.recent = append(slices.Delete(p.recent, 0, old), toldPurge{p.purges[0].Purge, now})
+	return true
 }
 
-// tellAgain has the others told once more of what was purged from a time on.
-func (p *pending) tellAgain(from time.Time) {
+// tellAgain has the others told once more of what was purged of late.
+func (p *pending) tellAgain() {
 	p.mu.Lock()
 	recent := p.recent
 	p.recent = nil
+	if len(p.purges) > 0 && !p.purges[0].told {
+		p.purges[0].lost = true
+	}
 	p.mu.Unlock()
 	for _, of := range recent {
-		if of.at.After(from) {
+		if time.Since(of.at) < recentLife {
 			p.purge(of.Purge)
 		}
 	}

@@ -125,13 +125,16 @@ func (l *Link) putOff(purges []cache.Purge) {
 	}
 }
 
-// wasSetBack tells, once, that the position was set back.
-func (l *Link) wasSetBack() bool {
+// toBeThere returns the entry that is to be in the stream of purges: the mark, or the one from
+// which is read on if the position was set back.
+func (l *Link) toBeThere(mark string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	was := l.setBack
+	if l.setBack {
+		mark = l.position.Purges
+	}
 	l.setBack = false
-	return was
+	return mark
 }
 
 // move notes that the streams are read so far, and wakes who waits for it; unless the

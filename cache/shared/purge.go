@@ -20,6 +20,7 @@ func (l *Link) tellPurge(p cache.Purge) error {
 		keys = append(keys, l.key(p.Name))
 	}
 	kind, what := wordsOf(p)
+	defer l.readNow() // should the server lose it, that is known once it is read
 	return purgeScript.Run(ctx, l.patient, keys, streamLength, version, l.id, kind, what).Err()
 }
 
@@ -45,12 +46,15 @@ func hostText(name string) string {
 	return ownerText + string(quoted)
 }
 
+// scanStep is how many keys are looked at in one step.
+const scanStep = 1000
+
 // remove removes the records of owners that have a text, of addresses that match.
 func (l *Link) remove(addresses, text string) error {
 	pattern := globQuote(l.cfg.Prefix) + "address:" + addresses
 	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 		ctx, cancel := context.WithTimeout(l.ctx, patience)
-		keys, next, err := l.patient.Scan(ctx, cursor, pattern, maxEntries).Result()
+		keys, next, err := l.patient.Scan(ctx, cursor, pattern, scanStep).Result()
 		if err == nil && len(keys) > 0 {
 			err = removeScript.Run(ctx, l.patient, keys, text).Err()
 		}

@@ -77,6 +77,7 @@ type Link struct {
 	patient *redis.Client // for the rest
 	health  *health
 	pending *pending
+	isFirst bool // nothing is remembered from before it
 	// questions are the look-ups that wait.
 	questions chan question
 
@@ -87,7 +88,10 @@ type Link struct {
 	clockRead   reading
 	clockReadAt time.Time     // when the clock was read
 	moved       chan struct{} // closed when position is another
+	hurry       chan struct{} // has an element when the streams are to be read at once
 	full        error         // why the server takes nothing, nil: it does
+
+	polled reading // when the streams were read last, for follow alone
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -130,10 +134,12 @@ func newLink(cfg Config) *Link {
 		quick:     redis.NewClient(quick),
 		patient:   redis.NewClient(cfg.Server.options(patience, patience)),
 		pending:   newPending(),
+		isFirst:   cfg.Before == nil,
 		questions: make(chan question, askers*maxAsked),
 		position:  cfg.Past.Position.orNow(),
 		read:      time.Now(),
 		moved:     make(chan struct{}),
+		hurry:     make(chan struct{}, 1),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	if cfg.Before != nil {
@@ -169,7 +175,7 @@ func (l *Link) Close() {
 func (l *Link) hangUp() {
 	l.stop()
 	_ = l.quick.Close()
-	_ = l.patient.Close() // a read that waits for the streams to grow ends with it
+	_ = l.patient.Close()
 }
 
 // State is how it goes with the sharing.

@@ -19,8 +19,15 @@ const (
 	fullRest = 5 * time.Second
 )
 
-// errBehind: a purge is yet to be heard of, before anything may be stored.
-var errBehind = errors.New("not all purges are known yet")
+var (
+	// errBehind: a purge is yet to be heard of, before all owners may be stored.
+	errBehind = errors.New("not all purges are known yet")
+	// errClockSet: the server's clock is not what it was taken for.
+	errClockSet = errors.New("its clock was set")
+)
+
+// isPassing tells whether an error is over when it is tried again.
+func isPassing(err error) bool { return errors.Is(err, errBehind) || errors.Is(err, errClockSet) }
 
 // tell tells the others what is pending, until nothing comes any more.
 func (l *Link) tell() {
@@ -31,7 +38,7 @@ func (l *Link) tell() {
 		more, err := l.tellSome()
 		l.took(err)
 		switch {
-		case l.ctx.Err() != nil, last && (err != nil && !errors.Is(err, errBehind) || !more):
+		case l.ctx.Err() != nil, last && (err != nil && !isPassing(err) || !more):
 			return
 		case err == nil && !more:
 		case isRefusal(err):
@@ -66,7 +73,7 @@ func (l *Link) pauseUnlessEnded(d time.Duration) {
 
 // took notes whether the server takes what it is told, and says so if that is new.
 func (l *Link) took(err error) {
-	if errors.Is(err, errBehind) {
+	if isPassing(err) {
 		return
 	}
 	if err != nil && !isRefusal(err) {
@@ -95,23 +102,29 @@ func isRefusal(err error) bool {
 	return !slices.Contains([]string{"NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN"}, word)
 }
 
-// tellSome tells some of what is pending; more: there may be more of it.
+// tellSome tells some of what is pending; more: there may be more of it. After each purge it
+// tells of owners and denials, too: there may be purges all the time.
 func (l *Link) tellSome() (more bool, err error) {
 	if p, ok := l.pending.firstPurge(); ok {
 		if !p.told {
 			if err := l.tellPurge(p.Purge); err != nil {
 				return true, err
 			}
-			l.pending.purgeTold()
+			if !l.pending.purgeTold() {
+				return true, nil
+			}
 		}
 		if err := l.removePurged(p.Purge); err != nil {
 			return true, err
 		}
 		l.pending.purged()
-		return true, nil
+		more = true
 	}
 	b := l.pending.take(batchSize)
 	if b.len() == 0 {
+		if more {
+			return more, nil
+		}
 		return l.tellLost()
 	}
 	err = l.store(b)
@@ -149,7 +162,7 @@ func (l *Link) tellLost() (more bool, err error) {
 
 // storeUntilHeard stores a batch, and waits for what is to be heard before.
 func (l *Link) storeUntilHeard(b batch) (err error) {
-	for err = l.store(b); errors.Is(err, errBehind); err = l.store(b) {
+	for err = l.store(b); isPassing(err); err = l.store(b) {
 	}
 	return err
 }
@@ -164,16 +177,19 @@ func (l *Link) store(b batch) error {
 		return err
 	}
 	keys := []string{l.purgeStream(), l.denialStream()}
-	args := []any{position, version, l.cfg.Expire.Milliseconds(), streamLength}
+	now := time.Now()
+	args := []any{
+		position, version, l.cfg.Expire.Milliseconds(), streamLength,
+		read.server.Add(now.Sub(read.got)).UnixMicro(), patience.Microseconds(),
+	}
 	add := func(n cache.Name, r record, life time.Duration, denied string) {
 		if len(r.String()) <= maxRecord && life > 0 {
 			keys = append(keys, l.key(n))
 			args = append(args, r.at.UnixMicro(), max(life.Milliseconds(), 1), r.object(), denied)
 		}
 	}
-	now := time.Now()
 	for n, at := range b.denied {
-		there := read.there(at, now)
+		there := read.lastThere(at, now)
 		add(n, record{at: there, gone: true}, policy.DoubtTime-read.server.Sub(there), n.Local+"@"+n.Domain)
 	}
 	for _, n := range b.owned {
@@ -188,7 +204,12 @@ func (l *Link) store(b batch) error {
 	ctx, cancel := context.WithTimeout(l.ctx, patience)
 	defer cancel()
 	heard, err := storeScript.Run(ctx, l.patient, keys, args...).Int()
+	if err == nil && heard < 0 {
+		l.forgetClock()
+		return errClockSet
+	}
 	if err == nil && heard == 0 {
+		l.readNow()
 		select {
 		case <-moved:
 		case <-ctx.Done():
