@@ -79,6 +79,24 @@ func wantLastResort(t *testing.T, f Finding, host *mailHost, source string) {
 	}
 }
 
+// A last resort may be unsure: what keeps the mail waiting is another host that is.
+func TestLastResortIsNotWhyAnotherHostDefers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		last, other := newHost("old"), newHost("mail2")
+		last.always(Answer{Says: Unsure, Why: "accepts everything"})
+		other.always(Answer{Says: Unsure, Why: "421"})
+		s := newSite(t, last, newHost("mail1"), other)
+		s.domain.Hosts()[0].LastResort = true
+		for _, source := range []string{SourceSearch, SourceMemory} {
+			f := s.look(t, "bert@example.com")
+			wantVerdict(t, f, Defer)
+			if f.Source != source || f.Why != "mail2: 421" {
+				t.Errorf("from %s, because %q", f.Source, f.Why)
+			}
+		}
+	})
+}
+
 func TestLastResortOwnsWhatNoOtherHas(t *testing.T) {
 	for name, says := range map[string]func(*mailHost){
 		"accepts everything": func(h *mailHost) { h.always(Answer{Says: Unsure, Why: "accepts everything"}) },

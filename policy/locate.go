@@ -59,7 +59,7 @@ func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Tim
 func (s *Searcher) locate(ctx context.Context, d *Domain, a Address, w wish, now time.Time) (Finding, error) {
 	f, err := s.recallOrJoin(ctx, d, a, w, now)
 	if f.leansOnNo() && s.memory.Purged(a, f.Answers) {
-		f = s.deferred(f, "it was flushed from memory, and a host has not looked since")
+		f = s.deferred(f, "it was flushed from memory, and a connection to a host is from before: ask again in a minute")
 	}
 	return f, err
 }
@@ -77,7 +77,7 @@ func (s *Searcher) recallOrJoin(ctx context.Context, d *Domain, a Address, w wis
 			return remembered(h, memo.Owner, now), nil
 		}
 		if len(d.Hosts()) == 0 { // by MX, which is not known yet: it may be one of them
-			return s.deferred(Finding{}, whyDeferred(nil)), nil
+			return s.deferred(Finding{}, whyDeferred(nil, nil)), nil
 		}
 		s.doubts.add(a)
 		s.memory.Disown(a) // its host is the domain's no more

@@ -28,7 +28,7 @@ func (s *Searcher) finding(hosts []*Host, answers []Answer, source string) Findi
 	case Reject:
 		f.Reply = s.opt.Reject
 	case Defer:
-		return s.deferred(f, whyDeferred(answers))
+		return s.deferred(f, whyDeferred(hosts, answers))
 	}
 	return f
 }
@@ -51,16 +51,24 @@ func (s *Searcher) deferred(f Finding, why string) Finding {
 	return f
 }
 
-func whyDeferred(answers []Answer) string {
+// whyDeferred names the first host that is unsure. A last resort may be so: it is named
+// only where no other is.
+func whyDeferred(hosts []*Host, answers []Answer) string {
 	if len(answers) == 0 {
 		return "the domain's hosts are not known yet"
 	}
+	why := "a host has not answered"
 	for _, a := range answers {
-		if a.Says == Unsure {
+		isLast := slices.ContainsFunc(hosts, func(h *Host) bool { return h.LastResort && h.Name == a.Host })
+		switch {
+		case a.Says != Unsure:
+		case !isLast:
 			return a.Host + ": " + a.Why
+		default:
+			why = a.Host + ": " + a.Why
 		}
 	}
-	return "a host has not answered"
+	return why
 }
 
 // whyDrained is why a host that is out of the asking is unsure.
