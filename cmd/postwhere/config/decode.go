@@ -29,7 +29,7 @@ func (c *Config) decode(file, text string) error {
 		return errors.Join(all...)
 	case errors.As(err, &wrong):
 		line, column := wrong.Position()
-		return fmt.Errorf("%s:%d:%d: %s", file, line, column, inOurWords(wrong))
+		return fmt.Errorf("%s:%d:%d: %s%s", file, line, column, inOurWords(wrong), sameHeader(text, line))
 	}
 	if misfits := misfitsIn(text); misfits != nil {
 		return prefixed(file, misfits)
@@ -55,6 +55,22 @@ func inOurWords(e *toml.DecodeError) string {
 	}
 	return text
 }
+
+// sameHeader says where the section stands already that a line begins once more, as who
+// puts an example at the end of the shipped file does; "" if the line begins none.
+func sameHeader(text string, line int) string {
+	lines := strings.Split(text, "\n")[:line]
+	header := func(l string) string { return headerOf.FindString(strings.TrimSpace(l)) }
+	again := header(lines[line-1])
+	first := slices.IndexFunc(lines, func(l string) bool { return header(l) == again }) + 1
+	if again == "" || first == line {
+		return ""
+	}
+	return fmt.Sprintf(": put its keys below the %s of line %d", again, first)
+}
+
+// headerOf is a section's header, without what follows it.
+var headerOf = regexp.MustCompile(`^\[[^\[\]]+\]`)
 
 // wanted names what a Go type is in the file.
 func wanted(goType string) string {
