@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -126,6 +127,9 @@ func (c *common) flush(ctx context.Context, what url.Values) error {
 	}
 	name, _, _ := strings.Cut(what.Encode(), "=")
 	_, err = fmt.Fprintf(c.out, "%s: %d owner(s) and %d stranger(s) forgotten\n", maillog.Printable(strings.TrimSpace(name+" "+what.Get(name))), f.Owners, f.Strangers)
+	if f.Owners+f.Strangers == 0 {
+		c.mistyped(ctx, name, what.Get(name))
+	}
 	if f.Why != "" {
 		complain(c.err, "the file has them yet: %s", maillog.Printable(f.Why))
 	}
@@ -133,4 +137,19 @@ func (c *common) flush(ctx context.Context, what url.Values) error {
 		complain(c.err, "the other front ends have them yet, and will be told: %s", maillog.Printable(f.SharedWhy))
 	}
 	return err
+}
+
+// mistyped complains of the name of a domain or host that the daemon does not have. It
+// may well remember one that it had: that is no wrong call.
+func (c *common) mistyped(ctx context.Context, kind, name string) {
+	var names []string
+	switch kind {
+	case "domain":
+		names = c.domainNames(ctx)
+	case "host":
+		names = c.hostNames(ctx)
+	}
+	if len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+		complain(c.err, "there is no %s %s: the %ss are %s", kind, maillog.Printable(name), kind, strings.Join(names, ", "))
+	}
 }

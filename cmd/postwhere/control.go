@@ -30,7 +30,7 @@ func (c *common) unanswered(err error) error {
 	var refused control.DaemonError
 	switch {
 	case errors.Is(err, control.ErrNoDaemon):
-		return exit{exitNone, fmt.Errorf("%w: start it by `postwhere serve`; `postwhere check` asks the hosts without one", err)}
+		return exit{exitNone, fmt.Errorf("%w: start it by `systemctl start postwhere`, or `postwhere serve` where there is no systemd; `postwhere check` asks the hosts without one", err)}
 	case errors.As(err, &refused) && refused.WrongCall:
 		return exit{exitUsage, errors.New(refused.Text)}
 	}

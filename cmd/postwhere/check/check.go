@@ -176,7 +176,7 @@ func (k *checkup) shared(ctx context.Context) {
 	}
 	switch took, err := shared.Check(ctx, server); {
 	case err != nil:
-		k.fail("shared memory", "%s: %v. Until it can be used each front end goes on alone", server, err)
+		k.fail("shared memory", "%s: %s. Until it can be used each front end goes on alone", server, strings.TrimSuffix(err.Error(), "."))
 	default:
 		k.ok("shared memory", "%s answers in %s", server, took.Round(10*time.Microsecond))
 	}
