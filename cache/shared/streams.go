@@ -61,10 +61,11 @@ end
 local time = redis.call('TIME')
 redis.call('XLEN', KEYS[1]) -- is a stream
 redis.call('XLEN', KEYS[2])
-if ARGV[3] ~= '' and not redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])[1] then
+local mark = ARGV[3] ~= '' and redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])[1]
+if ARGV[3] ~= '' and not (mark and sizeOf(mark[2]) <= tonumber(ARGV[5])) then -- one that is too large is not looked for again
 	local is = about(KEYS[1])
 	local first, final, purge = is['first-entry'], is['last-entry'], is['last-generated-id']
-	local mark = final and sizeOf(final[2]) <= tonumber(ARGV[5]) and final[1]
+	mark = final and sizeOf(final[2]) <= tonumber(ARGV[5]) and final[1]
 	if not mark then
 		local taken, id = pcall(add, KEYS[1], ARGV[8], 'v', ARGV[6], 'by', ARGV[7], 'kind', '` + kindNothing + `', 'what', '')
 		mark = taken and id or ''
