@@ -33,7 +33,7 @@ func (l *Link) follow() {
 		var more bool
 		var err error
 		if vain >= maxVain {
-			mark, err = "", l.passOver()
+			mark, err = l.passOver()
 		}
 		for err == nil {
 			mark = l.toBeThere(mark)
@@ -59,19 +59,26 @@ func isTimeout(err error) bool {
 }
 
 // passOver has the streams read from now on: what is there takes the server too long to read,
-// and all counts as purged.
-func (l *Link) passOver() error {
+// and all counts as purged. It returns the next mark, an entry that is added for that: the clock
+// may be set back, and what is purged then has a lower number than now.
+func (l *Link) passOver() (mark string, err error) {
 	from := l.Position()
 	l.forgetClock()
 	read, err := l.clock()
 	if err != nil {
-		return err
+		return "", err
+	}
+	now := numberAt(read.server)
+	to := Position{now, now}
+	if mark, err = l.tellNothing(); err == nil {
+		to.Purges = mark
+	} else if !isRefusal(err) {
+		return "", err
 	}
 	l.log.Warn("what was purged cannot be read in time: all is forgotten")
-	now := numberAt(read.server)
 	l.cfg.Cache.Purge(cache.Purge{All: true}) // first: what is known at a position is from behind its purges
-	l.move(from, Position{now, now})
-	return nil
+	l.move(from, to)
+	return mark, nil
 }
 
 // rest lets time pass until the streams are to be read again.

@@ -2,6 +2,7 @@ package shared
 
 import (
 	"testing"
+	"time"
 
 	"postwhere/cache"
 	"postwhere/packaging/realhost"
@@ -32,5 +33,30 @@ func TestHugeEntryIsNotLookedForAgain(t *testing.T) {
 		if what, _ := last[0].Values["what"].(string); len(what) > maxRead {
 			t.Errorf("an entry of %d octets is looked for each time", len(what))
 		}
+	})
+}
+
+// The streams are passed over, and then the server's clock is set back: what is purged from then on
+// has lower numbers than the clock had, and is heard.
+func TestPassedOverBeforeTheClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		r, at, _ := redisOf(t, kind.StartWithClock(t, ""))
+		one := join(t, at)
+		one.flushes(t, cache.Purge{Host: "mail9"})
+		at, slow := withoutReads(t, at)
+		two := join(t, at)
+		two.reads(t)
+		slow.Store(true)
+		two.log.waits(t, 1, "cannot be read in time")
+		slow.Store(false)
+		two.isUp(t)
+		two.reads(t)
+		r.SetClock(t, -2*time.Hour)
+		two.learns(t, "carl@example.com", "mail1")
+		no := two.wasTold(t, "bert@example.com")
+		one.flushes(t, cache.Purge{Domain: "example.com"})
+		two.forgets(t, "carl@example.com")
+		two.refusesNot(t, "bert@example.com", no)
 	})
 }

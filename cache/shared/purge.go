@@ -24,6 +24,13 @@ func (l *Link) tellPurge(p cache.Purge) error {
 	return purgeScript.Run(ctx, l.patient, keys, streamLength, version, l.id, kind, what).Err()
 }
 
+// tellNothing adds an entry of which nobody has to forget anything, and returns its number.
+func (l *Link) tellNothing() (id string, err error) {
+	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	return purgeScript.Run(ctx, l.patient, []string{l.purgeStream()}, streamLength, version, l.id, kindNothing, "").Text()
+}
+
 // removePurged has a purge that the others know of take effect in the server.
 func (l *Link) removePurged(p cache.Purge) error {
 	switch kind, what := wordsOf(p); kind {
