@@ -18,7 +18,7 @@ func Check(ctx context.Context, s Server) (took time.Duration, err error) {
 	defer l.hangUp()
 	took, err = l.measure(ctx)
 	if err == nil || isReply(err) { // which may be that it lacks a right
-		if lacking := l.checkRights(ctx); lacking != nil {
+		if lacking := l.checkRights(ctx, l.rehearsal()); lacking != nil {
 			return 0, lacking
 		}
 	}

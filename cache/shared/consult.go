@@ -66,8 +66,10 @@ const tries = 3
 
 // try finds out whether the server does what it has to, and for a look-up in time.
 func (l *Link) try(ctx context.Context) error {
-	_, err := l.measure(ctx)
-	return err
+	if _, err := l.measure(ctx); err != nil {
+		return err
+	}
+	return l.checkRights(ctx, l.reads()) // of which measure needs not all
 }
 
 // measure is try, and returns how long an answer takes.

@@ -51,3 +51,27 @@ func TestCheckNamesTheRightThatIsMissing(t *testing.T) {
 		}
 	})
 }
+
+// A server that cannot be read is away until it can be, and does not come and go.
+func TestServerWithoutARightStaysAway(t *testing.T) {
+	t.Parallel()
+	for _, right := range []string{"+xrange ", "+xinfo ", "+xread "} {
+		t.Run(right, func(t *testing.T) {
+			t.Parallel()
+			realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+				_, at, _ := redisAt(t, kind, "user mail on >hush "+strings.Replace(aclRights, right, "", 1))
+				at.User, at.Password = "mail", "hush"
+				f := join(t, at)
+				want := "ACL SETUSER mail " + strings.TrimSpace(right)
+				if !realhost.Eventually(func() bool {
+					why := f.link.State().Why
+					return why != nil && strings.Contains(why.Error(), want)
+				}) {
+					t.Errorf("%v, want %s", f.link.State().Why, want)
+				}
+				f.log.wants(t, 0, "shared memory is back")
+				f.log.wants(t, 1, "shared memory is away")
+			})
+		})
+	}
+}
