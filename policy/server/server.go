@@ -131,7 +131,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	select {
 	case <-gone:
-		return nil
+		return ctx.Err() // that may be why they are
 	case <-ctx.Done():
 	}
 	s.cancel()
