@@ -119,6 +119,11 @@ func (l *Link) readOn(mark string) (next string, more bool, err error) {
 	if err != nil {
 		return mark, false, err
 	}
+	if l.isNew.Swap(false) {
+		// It may be a server that lacks a purge which nobody tells again: the front end has ended,
+		// and the copy is older. A no from before is one question more.
+		l.cfg.Cache.ForgetStrangers()
+	}
 	if s.lost {
 		return l.beginAnew(from, s), true, nil
 	}

@@ -142,6 +142,39 @@ func TestPurgeOutlivesAFlushOfTheServer(t *testing.T) {
 	}
 }
 
+// The server comes back with a copy from before a purge, which has what a front end has read last,
+// and the one that could tell it again is gone: a no of the time before refuses nobody.
+func TestNoFromBeforeAnOldCopyRefusesNobody(t *testing.T) {
+	t.Parallel()
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		r, at, client := redisAt(t, kind, "user mail on >hush "+aclRights)
+		one := join(t, at)
+		at.User, at.Password = "mail", "hush"
+		two := join(t, at)
+		one.flushes(t, cache.Purge{Host: "mail9"})
+		heardAll(t, client, one, two)
+		if err := client.Save(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		had := client.XLen(t.Context(), "postwhere:purges").Val()
+		two.wasTold(t, "bert@example.com")
+		shutOut(t, client, two)
+		one.flushes(t, cache.Purge{Name: cache.Name{Local: "bert", Domain: "example.com"}})
+		one.link.Close()
+		r.Stop(t)
+		r.Start(t) // and lets the other in
+		two.isUp(t)
+		two.reads(t)
+		if memo := two.Recall(address(t, "bert@example.com"), time.Now()); len(memo.Answers) > 0 {
+			t.Errorf("bert would be refused: %+v", memo)
+		}
+		if n := client.XLen(t.Context(), "postwhere:purges").Val(); n != had || n == 0 {
+			t.Errorf("%d entries where %d were: that is no test", n, had)
+		}
+		two.log.wants(t, 0, "may be lost")
+	})
+}
+
 // The server is flushed while all are there: what was purged at that moment reaches all.
 func TestPurgeAtTheMomentOfAFlushReachesAll(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,8 @@
 //	denied           a stream of mailboxes that were denied, of late
 //
 // Front ends read the streams as they grow, and one that was away reads on where it
-// was: so a purge reaches all. Nobody writes an owner who has not heard of all
+// was: so a purge reaches all. The server may have come back with an old copy, and lack
+// one: with each new connection to the streams strangers are forgotten. Nobody writes an owner who has not heard of all
 // purges; the server sees to it (scripts).
 package shared
 
@@ -36,6 +37,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -75,6 +77,8 @@ type Link struct {
 	id      string        // of this front end, so that it knows its own purges
 	quick   *redis.Client // for what a look-up waits for
 	patient *redis.Client // for the rest
+	reader  *redis.Client // for the streams: one connection
+	isNew   atomic.Bool   // that one has read nothing yet
 	health  *health
 	pending *pending
 	isFirst bool // nothing is remembered from before it
@@ -129,6 +133,8 @@ func Start(cfg Config) *Link {
 func newLink(cfg Config) *Link {
 	quick := cfg.Server.options(lateWait, poolWait)
 	quick.MinIdleConns = askers
+	reader := cfg.Server.options(patience, patience)
+	reader.PoolSize, reader.MaxActiveConns = 1, 1
 	l := &Link{
 		cfg: cfg, log: cfg.Log.With("server", cfg.Server.String()), id: newID(),
 		quick:     redis.NewClient(quick),
@@ -141,6 +147,11 @@ func newLink(cfg Config) *Link {
 		moved:     make(chan struct{}),
 		hurry:     make(chan struct{}, 1),
 	}
+	reader.OnConnect = func(context.Context, *redis.Conn) error {
+		l.isNew.Store(true)
+		return nil
+	}
+	l.reader = redis.NewClient(reader)
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	if cfg.Before != nil {
 		l.pending, l.position = cfg.Before.pending.handOn(), cfg.Before.Position()
@@ -176,6 +187,7 @@ func (l *Link) hangUp() {
 	l.stop()
 	_ = l.quick.Close()
 	_ = l.patient.Close()
+	_ = l.reader.Close()
 }
 
 // State is how it goes with the sharing.

@@ -81,7 +81,7 @@ func (l *Link) readStreams(ctx context.Context, from Position, mark string, entr
 	defer cancel()
 	keys := []string{l.purgeStream(), l.denialStream()}
 	sent := time.Now()
-	reply, err := readScript.Run(ctx, l.patient, keys, from.Purges, from.Denials, mark, entries, maxRead,
+	reply, err := readScript.Run(ctx, l.reader, keys, from.Purges, from.Denials, mark, entries, maxRead,
 		version, l.id, streamLength).Slice()
 	if err != nil {
 		return streams{}, err
