@@ -48,12 +48,7 @@ func TestHugeEntriesOfTheStreams(t *testing.T) { //nolint:paralleltest // see ab
 						t.Fatal(err)
 					}
 				}
-				longest, end := time.Duration(0), time.Now().Add(time.Second)
-				for i := 0; time.Now().Before(end); i++ {
-					begun := time.Now()
-					two.link.Consult(context.Background(), address(t, fmt.Sprintf("nobody%d@example.com", i)), nil)
-					longest = max(longest, time.Since(begun))
-				}
+				longest := two.lookUps(t, 500)
 				if longest > maxWait+slack {
 					t.Errorf("a look-up waited for %v", longest)
 				}
@@ -89,6 +84,18 @@ func TestHugeEntriesOfTheStreams(t *testing.T) { //nolint:paralleltest // see ab
 			})
 		}
 	})
+}
+
+// lookUps has a front end look up strangers, with time between, and returns what the longest took.
+func (f *frontEnd) lookUps(t testing.TB, n int) (longest time.Duration) {
+	t.Helper()
+	for i := range n {
+		a, begun := address(t, fmt.Sprintf("nobody%d@example.com", i)), time.Now()
+		f.link.Consult(context.Background(), a, nil)
+		longest = max(longest, time.Since(begun))
+		time.Sleep(time.Millisecond) // one who never rests has the processor taken away from him
+	}
+	return longest
 }
 
 // A stream to which somebody has added the highest number that there is takes no more: it
