@@ -61,14 +61,14 @@ func (p *Prober) part(q *pipe) {
 }
 
 // makesWay tells whether a connection had better give up its place when what it has
-// been given is answered: all are taken, and a fresh one carries more in the time. Of
-// one that bears nine refusals, where a third of the questions are not refused, what is
-// left after two round trips is one question or two. The lock is held.
+// been given is answered: nothing is left of it, or all places are taken, and a fresh one
+// carries more in the time. Of one that bears nine refusals, where a third of the questions are
+// not refused, what is left after two round trips is one question or two. The lock is held.
 func (p *Prober) makesWay(q *pipe) bool {
 	places, budget := p.pool.Stat(), p.cfg.learnt.budget
 	refused := float64(len(q.left)) * (1 - float64(p.crowd.accepted))
 	left := float64(budget.left(RCPT, q.s.used)) - refused
-	return places.TotalResources() == places.MaxResources() &&
+	return left < 1 || places.TotalResources() == places.MaxResources() &&
 		left*openingTrips < 0.75*float64(budget.left(RCPT, used{}))
 }
 

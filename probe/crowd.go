@@ -21,6 +21,7 @@ type crowd struct {
 	open     []*pipe              // those of them that have questions, the oldest first
 	coming   int                  // connections on their way to it
 	accepted share                // of the questions
+	holds    share                // of the replies to what was written behind: the host keeps them back
 	failed   time.Time            // when the last of those could not be had
 	keptOff  time.Time            // since when somebody waits for a connection that a pipe has
 	rests    map[string]time.Time // until when a domain's questions are put one by one; "": all
@@ -36,6 +37,7 @@ type pending struct {
 	reply       chan pipeReply // has room for it
 	gone        bool           // it was written, and nobody waits for it any more
 	put         time.Time      // when it was written
+	behind      bool           // others had no reply then
 }
 
 // pipeReply is the reply to a question.
@@ -56,6 +58,12 @@ const (
 	// it, and quietPart the one that a reply too many is given to arrive.
 	gatherPart = 20
 	quietPart  = 50
+	// holdPart is the part of a round trip that a reply to what was written behind is late by if
+	// the host keeps it back, and mostHeld the part of them from which on nothing is written
+	// behind: many hosts (Postfix) leave it to TCP to send no second small segment before the
+	// first is acknowledged (RFC 896), a round trip later. QUIT has it sent at once.
+	holdPart = 4
+	mostHeld = 0.25
 	// openingTrips is what it takes to open a connection, in round trips: one for
 	// TCP, one for EHLO, and what the greeting is on its way.
 	openingTrips = 3
@@ -108,7 +116,8 @@ func (p *Prober) joinLine(one *pending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, q := range c.open {
-		if !c.closed && q.free > 0 && !q.hasStalled() && q.takes(one) && !isAmong(q.left, one) {
+		isWritten := q.put == len(q.left)
+		if !c.closed && q.free > 0 && !(isWritten && c.holds > mostHeld) && !q.hasStalled() && q.takes(one) && !isAmong(q.left, one) {
 			q.left = append(q.left, one)
 			q.free--
 			q.wake()
@@ -116,7 +125,7 @@ func (p *Prober) joinLine(one *pending) {
 		}
 	}
 	if c.pipes+c.coming == 0 {
-		c.accepted = firstShare // of another crowd than the last one
+		c.accepted, c.holds = firstShare, 0 // of another crowd than the last one
 	}
 	c.line = append(c.line, one)
 	p.send()

@@ -172,12 +172,12 @@ func (q *pipe) unwritten(now time.Time) (questions []*pending, ends bool, err er
 	if len(q.left) > 0 && !slices.ContainsFunc(q.left, func(one *pending) bool { return !one.gone }) {
 		return nil, false, errGivenUp
 	}
-	questions = q.left[q.put:]
+	questions, ends = q.left[q.put:], q.leaves && len(q.left) > 0
 	for _, one := range questions {
-		one.put = now
+		one.put, one.behind = now, q.put > 0 && !ends
 	}
 	q.put = len(q.left)
-	return questions, q.leaves && q.put > 0, nil
+	return questions, ends, nil
 }
 
 // drop takes a question away that nobody waits for any more, if the pipe has it. The
@@ -215,6 +215,7 @@ func (q *pipe) wait() (woken bool, err error) {
 	if !q.park() {
 		return true, nil
 	}
+	q.s.wire.ackAtOnce() // the host may wait for that before it says anything further
 	_, err = q.s.wire.in.Peek(1)
 	woken = q.unpark()
 	if err != nil && woken && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -294,6 +295,7 @@ func (q *pipe) hear() error {
 		return nil
 	}
 	one := q.next()
+	q.noteHold(one)
 	if asked := one.address.String(); reply.Code/100 == 5 && !mentions(reply, asked) && (!wearsOut(reply) || namesAnother(reply, asked)) {
 		return errPiped
 	}
@@ -311,6 +313,19 @@ func (q *pipe) hear() error {
 		q.hand()
 	}
 	return nil
+}
+
+// noteHold notes whether the reply to a question that was written behind others took longer than
+// those to others do.
+func (q *pipe) noteHold(one *pending) {
+	if !one.behind {
+		return
+	}
+	usual := q.p.cfg.learnt.pace.roundTrip()
+	held := time.Since(one.put) > usual+usual/holdPart
+	q.p.crowd.mu.Lock()
+	defer q.p.crowd.mu.Unlock()
+	q.p.crowd.holds.note(held)
 }
 
 // hand gives the replies, which are known to be in step, to their questions.
