@@ -89,16 +89,19 @@ func askers(n, lookups int, ask func(i int)) []time.Duration {
 	return took
 }
 
-// crowdRate is askers, and how many look-ups a second they had while all of them asked.
+// crowdRate is askers, and how many look-ups a second are answered while all of them ask: from
+// when as many are answered as there are askers until one has no more to ask.
 func crowdRate(n, lookups int, ask func(i int)) (took []time.Duration, rate float64) {
 	var done atomic.Int64
-	begun := time.Now()
+	var begun atomic.Pointer[time.Time]
 	took = askers(n, lookups, func(i int) {
 		if i == lookups-1 { // who is ready next has no more to ask
-			rate = float64(done.Load()) / time.Since(begun).Seconds()
+			rate = float64(done.Load()-int64(n)) / time.Since(*begun.Load()).Seconds()
 		}
 		ask(i)
-		done.Add(1)
+		if now := time.Now(); done.Add(1) == int64(n) {
+			begun.Store(&now)
+		}
 	})
 	return took, rate
 }
