@@ -204,8 +204,9 @@ func (p *Prober) take(q *pipe) bool {
 		q.leaves = true
 	}
 	q.free = q.room()
+	waits := q.put > 0 && c.holds > mostHeld // for replies: nothing is written behind
 	c.line = slices.DeleteFunc(c.line, func(one *pending) bool {
-		if q.free == 0 || isAmong(q.left, one) || !q.takes(one) {
+		if waits || q.free == 0 || isAmong(q.left, one) || !q.takes(one) {
 			return false
 		}
 		q.left = append(q.left, one)

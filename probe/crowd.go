@@ -22,6 +22,7 @@ type crowd struct {
 	coming   int                  // connections on their way to it
 	accepted share                // of the questions
 	holds    share                // of the replies to what was written behind: the host keeps them back
+	heldAt   time.Time            // when the last one was
 	failed   time.Time            // when the last of those could not be had
 	keptOff  time.Time            // since when somebody waits for a connection that a pipe has
 	rests    map[string]time.Time // until when a domain's questions are put one by one; "": all
@@ -49,7 +50,8 @@ type pipeReply struct {
 
 const (
 	// pipeRest is how long a host is asked one by one that holds accepted
-	// recipients back, or a domain that cannot be asked about in pipes.
+	// recipients back, or a domain that cannot be asked about in pipes, and nothing is written
+	// behind at a host that holds replies back.
 	pipeRest = time.Minute
 	// lineRest is how long no further connection is sent for when one could not be
 	// had.
@@ -115,6 +117,9 @@ func (p *Prober) joinLine(one *pending) {
 	c := &p.crowd
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if time.Since(c.heldAt) > pipeRest {
+		c.holds = 0 // where nothing is written behind nothing is learnt
+	}
 	for _, q := range c.open {
 		isWritten := q.put == len(q.left)
 		if !c.closed && q.free > 0 && !(isWritten && c.holds > mostHeld) && !q.hasStalled() && q.takes(one) && !isAmong(q.left, one) {

@@ -321,11 +321,14 @@ func (q *pipe) noteHold(one *pending) {
 	if !one.behind {
 		return
 	}
-	usual := q.p.cfg.learnt.pace.roundTrip()
-	held := time.Since(one.put) > usual+usual/holdPart
-	q.p.crowd.mu.Lock()
-	defer q.p.crowd.mu.Unlock()
-	q.p.crowd.holds.note(held)
+	usual, now := q.p.cfg.learnt.pace.roundTrip(), time.Now()
+	held := now.Sub(one.put) > usual+usual/holdPart
+	c := &q.p.crowd
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.holds.note(held); held {
+		c.heldAt = now
+	}
 }
 
 // hand gives the replies, which are known to be in step, to their questions.
