@@ -34,7 +34,9 @@ func (d *Daemon) Flush(ctx context.Context, query url.Values) (f control.Flushed
 	}
 	ctx, cancel := context.WithTimeout(ctx, control.SyncWait)
 	defer cancel()
-	d.tellOthers(ctx, purges, &f)
+	telling, stop := context.WithTimeout(ctx, control.SyncWait/2) // a server that hangs leaves time for the file
+	defer stop()
+	d.tellOthers(telling, purges, &f)
 	d.mu.RLock()
 	keeper := d.keeper
 	d.mu.RUnlock()

@@ -131,6 +131,10 @@ func TestPurgeThatWaitsIsKept(t *testing.T) {
 		two[0].waitTold(t)
 		one.waitTold(t)
 		r.Pause(t)
+		// It may not be known yet, and leaves time for the file.
+		if f, err := one.Flush(t.Context(), map[string][]string{"address": {"bert@example.com"}}); err != nil || f.SharedWhy == "" || f.Why != "" {
+			t.Errorf("%+v, %v", f, err)
+		}
 		if !realhost.Eventually(func() bool { return log.Logged("shared memory is away") }) {
 			t.Fatal("it is not noticed")
 		}
