@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"postwhere/cache"
@@ -42,6 +44,7 @@ func (l *Link) follow() {
 				l.rest()
 			}
 		}
+		l.isNew.Store(true)
 		if vain++; !isTimeout(err) {
 			vain = 0
 		}
@@ -119,10 +122,10 @@ func (l *Link) readOn(mark string) (next string, more bool, err error) {
 	if err != nil {
 		return mark, false, err
 	}
-	if l.isNew.Swap(false) {
-		// It may be a server that lacks a purge which nobody tells again: the front end has ended,
-		// and the copy is older. A no from before is one question more.
-		l.cfg.Cache.ForgetStrangers()
+	if l.isNew.Swap(false) && l.isAnother() {
+		// Its copy may lack a purge that nobody tells again: the front end has ended.
+		l.log.Warn("server is another or has begun again: strangers are forgotten")
+		l.cfg.Cache.Purge(cache.Purge{Strangers: true})
 	}
 	if s.lost {
 		return l.beginAnew(from, s), true, nil
@@ -148,6 +151,31 @@ func (l *Link) readOn(mark string) (next string, more bool, err error) {
 	return mark, to != from, nil
 }
 
+// hasBegun tells whether the front end has begun a moment ago, and reads for the first time.
+func (l *Link) hasBegun() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isFirst && l.polled.got.IsZero() && time.Since(l.read) < lastTry
+}
+
+// serverRun is what INFO says of which run of which server it is, and which copy it has: the
+// second changes when it becomes another's replica.
+var serverRun = regexp.MustCompile(`(?m)^(run_id|master_replid):\w+`)
+
+// isAnother tells whether the server, its run or its copy may be another than the last.
+func (l *Link) isAnother() bool {
+	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	info, _ := l.reader.Info(ctx).Result() // where that is not allowed nobody knows
+	run := strings.Join(serverRun.FindAllString(info, -1), " ")
+	begins := l.hasBegun()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.run
+	l.run = run
+	return run == "" && !begins || run != was && !(was == "" && begins)
+}
+
 // beginAnew is for a stream of purges that has lost what was read last: the server was
 // flushed, or began empty or with an old copy, or more was purged than it keeps. Purges of
 // others may have been lost before they were read: then a no may be from before one, and
@@ -157,12 +185,11 @@ func (l *Link) beginAnew(from Position, s streams) (mark string) {
 	l.mu.Lock()
 	last := l.read
 	l.mu.Unlock()
-	hasBegun := l.isFirst && l.polled.got.IsZero() && time.Since(last) < lastTry
 	switch {
 	case s.length >= streamLength && isBefore(from.Purges, s.first):
 		l.log.Warn("more was purged than this front end can learn of: all is forgotten")
 		l.cfg.Cache.Purge(cache.Purge{All: true})
-	case hasBegun: // a moment ago: it remembers nothing from before
+	case l.hasBegun(): // it remembers nothing from before
 		l.pending.tellAgain()
 	default:
 		l.log.Warn("what was purged may be lost: strangers are forgotten")

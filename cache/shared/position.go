@@ -75,6 +75,13 @@ func (l *Link) Position() Position {
 	return l.position
 }
 
+// lastRun returns which run of which server was read last.
+func (l *Link) lastRun() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.run
+}
+
 // earlier returns the lower of two positions. One that is none is not counted.
 func (p Position) earlier(other Position) Position {
 	of := func(a, b string) string {

@@ -17,6 +17,7 @@ func (l *Link) rehearsal() [][]any {
 	return append([][]any{
 		{"PING"},
 		{"TIME"},
+		{"INFO", "server"},
 		{"SET", check, "", "PX", 1000},
 		{"GETRANGE", check, 0, 0},
 		{"PEXPIRE", check, 1000},

@@ -79,7 +79,7 @@ func TestUserWithPasswordAndFewRights(t *testing.T) {
 }
 
 // aclRights are those in the README.
-const aclRights = "~postwhere:* +ping +select +getrange +set +del +scan +eval +evalsha +xadd +xread +xrange +xlen +xinfo +pexpire +time"
+const aclRights = "~postwhere:* +ping +select +getrange +set +del +scan +eval +evalsha +xadd +xread +xrange +xlen +xinfo +pexpire +time +info"
 
 // The others are told of a purge once, however often its removal has to be tried.
 func TestPurgeIsToldOnce(t *testing.T) {

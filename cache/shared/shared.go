@@ -26,8 +26,8 @@
 //	denied           a stream of mailboxes that were denied, of late
 //
 // Front ends read the streams as they grow, and one that was away reads on where it
-// was: so a purge reaches all. The server may have come back with an old copy, and lack
-// one: with each new connection to the streams strangers are forgotten. Nobody writes an owner who has not heard of all
+// was: so a purge reaches all. A server that begins again, or takes another's place, may have an
+// older copy that lacks one: then no host's no from before counts. Nobody writes an owner who has not heard of all
 // purges; the server sees to it (scripts).
 package shared
 
@@ -77,8 +77,8 @@ type Link struct {
 	id      string        // of this front end, so that it knows its own purges
 	quick   *redis.Client // for what a look-up waits for
 	patient *redis.Client // for the rest
-	reader  *redis.Client // for the streams: one connection
-	isNew   atomic.Bool   // that one has read nothing yet
+	reader  *redis.Client // for the streams
+	isNew   atomic.Bool   // it may be another server that is read, or another copy there
 	health  *health
 	pending *pending
 	isFirst bool // nothing is remembered from before it
@@ -94,6 +94,7 @@ type Link struct {
 	moved       chan struct{} // closed when position is another
 	hurry       chan struct{} // has an element when the streams are to be read at once
 	full        error         // why the server takes nothing, nil: it does
+	run         string        // which run of which server was read last, "" if that is not known
 
 	polled reading // when the streams were read last, for follow alone
 
@@ -134,7 +135,6 @@ func newLink(cfg Config) *Link {
 	quick := cfg.Server.options(lateWait, poolWait)
 	quick.MinIdleConns = askers
 	reader := cfg.Server.options(patience, patience)
-	reader.PoolSize, reader.MaxActiveConns = 1, 1
 	l := &Link{
 		cfg: cfg, log: cfg.Log.With("server", cfg.Server.String()), id: newID(),
 		quick:     redis.NewClient(quick),
@@ -154,7 +154,7 @@ func newLink(cfg Config) *Link {
 	l.reader = redis.NewClient(reader)
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	if cfg.Before != nil {
-		l.pending, l.position = cfg.Before.pending.handOn(), cfg.Before.Position()
+		l.pending, l.position, l.run = cfg.Before.pending.handOn(), cfg.Before.Position(), cfg.Before.lastRun()
 		l.cfg.Before = nil // nor those before it
 	} else {
 		l.putOff(cfg.Past.Untold)
