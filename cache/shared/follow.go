@@ -44,7 +44,7 @@ func (l *Link) follow() {
 				l.rest()
 			}
 		}
-		l.isNew.Store(true)
+		l.isNew.Store(true) // meanwhile it may have become so, over the same connection
 		if vain++; !isTimeout(err) {
 			vain = 0
 		}
@@ -171,9 +171,9 @@ func (l *Link) isAnother() bool {
 	begins := l.hasBegun()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	was := l.run
+	same := run != "" && run == l.run
 	l.run = run
-	return run == "" && !begins || run != was && !(was == "" && begins)
+	return !same && !begins
 }
 
 // beginAnew is for a stream of purges that has lost what was read last: the server was

@@ -87,16 +87,8 @@ func TestPurgeOutlivesTheServersMemory(t *testing.T) {
 		one.learns(t, "anna@example.com", "mail1")
 		one.told(t)
 		two.finds(t, "anna@example.com", "mail1")
-		for _, words := range [][]any{{"ACL", "SETUSER", "mail", "off"}, {"CLIENT", "KILL", "USER", "mail"}} {
-			if err := client.Do(t.Context(), words...).Err(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		two.wantAlone(t)
-		one.Purge(forgetAnna)
-		if err := one.link.Purge(t.Context(), forgetAnna); err != nil {
-			t.Fatal(err)
-		}
+		shutOut(t, client, two)
+		one.flushes(t, forgetAnna)
 		heardAll(t, client, one)
 		r.Stop(t)
 		r.Start(t) // and lets the other in

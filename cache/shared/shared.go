@@ -26,9 +26,9 @@
 //	denied           a stream of mailboxes that were denied, of late
 //
 // Front ends read the streams as they grow, and one that was away reads on where it
-// was: so a purge reaches all. A server that begins again, or takes another's place, may have an
-// older copy that lacks one: then no host's no from before counts. Nobody writes an owner who has not heard of all
-// purges; the server sees to it (scripts).
+// was: so a purge reaches all. A server that begins again, or takes another's place, may
+// have an older copy that lacks one: then no host's no from before counts. Nobody writes
+// an owner who has not heard of all purges; the server sees to it (scripts).
 package shared
 
 import (
