@@ -104,6 +104,9 @@ func (p *Prober) askInCrowd(ctx context.Context, a policy.Address) (policy.Answe
 		if p.testimony.toAsk(a.Domain(), time.Now()) != nil {
 			return answer, false // somebody has to vouch for it
 		}
+		if time.Since(r.at) >= p.cfg.MostAge {
+			return answer, false // it grew too old while the reply was waited for
+		}
 		answer.At = r.at
 	default:
 		answer.Why = fmt.Sprintf("%q: %s", r.reply, m.why)

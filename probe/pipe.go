@@ -46,7 +46,7 @@ type pipe struct {
 // room is how many more questions the connection may carry: each may be refused. The
 // lock is held.
 func (q *pipe) room() int {
-	if q.wont || q.leaves || q.s.spoilt || q.s.over != nil || len(q.heard) > 0 || time.Since(q.s.born) > maxAge {
+	if q.wont || q.leaves || q.s.spoilt || q.s.over != nil || len(q.heard) > 0 || q.s.aged() {
 		return 0
 	}
 	expected := q.s.used

@@ -40,6 +40,7 @@ type Config struct {
 	Rate           int           // at most so many questions a second; 0: any number
 	ConnectTimeout time.Duration // for the connection
 	ReplyTimeout   time.Duration // for greeting and EHLO together, and for each reply
+	MostAge        time.Duration // how long a connection is asked: what is said over it is as old. 0, and beyond: a minute
 	Log            *slog.Logger
 	Known          Knowledge // what was learnt of this host before; zero: nothing
 	// Drained tells whether the host is out of the asking: no question is put and no
@@ -82,6 +83,9 @@ type Prober struct {
 // New returns a Prober, which opens no connection until it is asked. Close ends it.
 func New(cfg Config) (*Prober, error) {
 	cfg.learnt = &learnt{budget: newBudget()}
+	if cfg.MostAge <= 0 || cfg.MostAge > maxAge {
+		cfg.MostAge = maxAge
+	}
 	if cfg.dial == nil {
 		cfg.dial = cfg.dialer()
 	}
@@ -182,6 +186,9 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 	answer.Says, answer.Weak = m.says, m.weak
 	if m.says == policy.No {
 		answer.At = s.born // the host may not have looked since
+		if s.kept && s.aged() {
+			return answer, errUsedUp // while the reply was waited for
+		}
 	}
 	if m.worn && !s.first() {
 		return answer, s.over

@@ -167,8 +167,11 @@ func (s *session) first() bool { return !s.kept && s.asked() <= 1 }
 
 // spent tells whether the session has done what one connection may be used for.
 func (s *session) spent() bool {
-	return s.spoilt || !s.room(VRFY, 1) || time.Since(s.born) > maxAge
+	return s.spoilt || !s.room(VRFY, 1) || s.aged()
 }
+
+// aged tells whether what the host says over the connection is too old.
+func (s *session) aged() bool { return time.Since(s.born) >= s.cfg.MostAge }
 
 // lasted has it known what the session has borne, at its end.
 func (s *session) lasted() {

@@ -104,6 +104,9 @@ owner_expire = "9d"
 	same(t, opt.Lifetimes, c.Cache.Options().Lifetimes)
 	same(t, c.LongestExpire(), 20*day)
 	same(t, parse(t, one).LongestExpire(), 7*day)
+	same(t, c.ShortestLife(), time.Minute)
+	same(t, parse(t, one).ShortestLife(), 5*time.Minute)
+	same(t, parse(t, one+"[cache]\nowner_refresh = '20s'\n").ShortestLife(), 20*time.Second)
 }
 
 func TestEveryKeyCanBeSet(t *testing.T) {

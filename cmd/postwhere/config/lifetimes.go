@@ -34,6 +34,18 @@ func (c *Config) LongestExpire() time.Duration {
 	return longest
 }
 
+// ShortestLife returns how long what a host says counts at least: until its no has expired, or
+// an owner is asked again, of the domain where that is the shortest.
+func (c *Config) ShortestLife() time.Duration {
+	life := c.Cache.Options().Lifetimes
+	shortest := min(life.No, life.Refresh)
+	for i := range c.Domain {
+		life := c.Domain[i].lifetimes(c.Cache)
+		shortest = min(shortest, life.No, life.Refresh)
+	}
+	return shortest
+}
+
 // hasLifetimes tells whether the domain has some of its own.
 func (d *Domain) hasLifetimes() bool {
 	return d.OwnerRefresh != nil || d.OwnerExpire != nil || d.NoExpire != nil || d.UnsureExpire != nil

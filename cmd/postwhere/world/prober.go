@@ -86,6 +86,7 @@ func (w *World) newProber(name string, h config.Host) (Prober, error) {
 		Rate:           h.Rate,
 		ConnectTimeout: time.Duration(w.Config.Probe.ConnectTimeout),
 		ReplyTimeout:   time.Duration(w.Config.Probe.ReplyTimeout),
+		MostAge:        w.Config.ShortestLife(),
 		Log:            w.log,
 		Drained:        w.isDrained(name),
 		Known:          w.knowledgeOf(name, h),
