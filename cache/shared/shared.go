@@ -106,11 +106,12 @@ type Link struct {
 
 // How long the server may take.
 const (
-	// maxWait bounds what a look-up waits for it: 5 ms, with what timers are late by.
-	maxWait = 3 * time.Millisecond
+	// maxWait bounds what a look-up waits for it: 5 ms, with what timers are late by on a
+	// machine that has other work to do.
+	maxWait = 2 * time.Millisecond
 	// poolWait is less: who has waited so long for a connection has not found out
 	// anything about the server.
-	poolWait = 2 * time.Millisecond
+	poolWait = 1500 * time.Microsecond
 	// patience is for what nobody waits for.
 	patience = time.Second
 	// closeWait is how long Close goes on to tell what was learnt.
