@@ -220,7 +220,7 @@ func (k *checkup) kept(ctx context.Context, client *control.Client) {
 	case err != nil:
 		k.fail("daemon", "cannot be asked about its memory: %v", err)
 	case s.Why != "" && !k.unkept:
-		k.note("memory", "is not kept over a restart in %s: %s. It must be the daemon's user's; it may be removed", s.File, s.Why)
+		k.note("memory", "is not kept over a restart in %s: %s. The disk must have room, and the file be the daemon's user's; it may be removed", s.File, s.Why)
 	}
 }
 
