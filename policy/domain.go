@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // Prober asks one host about one address. The question is put in the address's
@@ -70,6 +71,8 @@ type Domain struct {
 	// HostText tells the client of a Reject what the first of the hosts said,
 	// unless that would give away a host.
 	HostText bool
+	// NoLife is how long a host's no counts, from its At. 0: however long a search takes.
+	NoLife time.Duration
 
 	hosts atomic.Pointer[[]*Host]
 }

@@ -110,6 +110,9 @@ func (s *Searcher) join(ctx context.Context, d *Domain, a Address, hosts []*Host
 			// The search began before the domain got a host, which was not asked.
 			f = s.deferred(f, "the domain's hosts changed during the search")
 		}
+		if f.leansOnNo() && d.NoLife > 0 && f.isOlder(d.NoLife) {
+			f = s.deferred(f, "an answer grew too old during the search")
+		}
 		return f, r.Err
 	case <-patience.Done():
 	}

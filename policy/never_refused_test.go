@@ -303,3 +303,14 @@ func TestRejectHasANoOfEachHost(t *testing.T) {
 		}
 	})
 }
+
+// Its host said no when the search began, and has it since: the search took longer than a no counts.
+func TestANoThatExpiresDuringTheSearchRefusesNobody(t *testing.T) {
+	for life, want := range map[time.Duration]Verdict{0: Reject, 3 * time.Second: Reject, time.Second: Defer} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, newHost("mail1"), newHost("mail2").takes(2*time.Second))
+			s.domain.NoLife = life
+			wantVerdict(t, s.look(t, "anna@example.com"), want)
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -88,4 +89,56 @@ func TestANoThatGrowsTooOldIsAskedForAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// It is no no any more if the asker's time is up when that turns out.
+func TestANoThatHasGrownTooOldIsNoneForWhoseTimeIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := ofHost(t, growing(3*time.Second), func(c *Config) { c.Method, c.MostAge = RCPT, 4*time.Second })
+		wantSays(t, p, "nobody@d.test", policy.No)
+		time.Sleep(2 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ctx = WithTrace(ctx, func(_ string, sent bool, line string) {
+			if !sent && strings.HasPrefix(line, "550") {
+				cancel()
+			}
+		})
+		if got := p.Ask(ctx, address(t, "late@d.test")); got.Says != policy.Unsure {
+			t.Errorf("%s, %s old", got.Says, time.Since(got.At))
+		}
+	})
+}
+
+// Connections that are too old when they are open carry no more than a question each, and are
+// not opened in vain for a crowd.
+func TestACrowdOfAHostThatTakesTooLongToGreetIsServed(t *testing.T) {
+	const askers, questions = 3, 10
+	synctest.Test(t, func(t *testing.T) {
+		h := crowdHost(func(_ *dialogue, verb, _, said string) string {
+			if verb == "GREETING" {
+				time.Sleep(6 * time.Second)
+			}
+			return said
+		})
+		p := ofHost(t, h, func(c *Config) { c.Method, c.Connections, c.MostAge = RCPT, 5, 5*time.Second })
+		wantSays(t, p, "nobody@d.test", policy.No)
+		var asking sync.WaitGroup
+		for i := range askers {
+			asking.Go(func() {
+				for n := range questions {
+					ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+					got := p.Ask(ctx, address(t, fmt.Sprintf("stranger%d.%d@d.test", i, n)))
+					cancel()
+					if got.Says != policy.No {
+						t.Errorf("asker %d, question %d: %s %s", i, n, got.Says, got.Why)
+					}
+				}
+			})
+		}
+		asking.Wait()
+		if n := h.connections(); n > 3*askers*questions {
+			t.Errorf("%d connections for %d questions", n, askers*questions)
+		}
+	})
 }

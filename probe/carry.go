@@ -179,6 +179,9 @@ func (p *Prober) tryPipe(fresh bool) (found *pipe, err error) {
 		}
 		if q.room() == 0 { // VRFY might do yet
 			err = errUsedUp
+			if fresh && q.s.aged() { // it took too long to open, and so would the next one
+				p.crowd.sendAway("")
+			}
 			break
 		}
 		if q.s.pipelining && q.takes(&pending{address: first}) {

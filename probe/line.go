@@ -46,12 +46,12 @@ var errOneByOne = errors.New("the host is asked one by one")
 
 func everyone(*pending) bool { return true }
 
-// sendAway has the domain's questions put one by one.
+// sendAway has the domain's questions put one by one; with "" all of them.
 func (c *crowd) sendAway(domain string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rest(domain)
-	c.disperse(errOneByOne, func(one *pending) bool { return one.address.Domain() == domain })
+	c.disperse(errOneByOne, func(one *pending) bool { return domain == "" || one.address.Domain() == domain })
 }
 
 // disperse takes questions out of the line, to be put in another way. The lock is

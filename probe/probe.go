@@ -187,7 +187,7 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 	if m.says == policy.No {
 		answer.At = s.born // the host may not have looked since
 		if s.kept && s.aged() {
-			return answer, errUsedUp // while the reply was waited for
+			return policy.UnsureOf(p.cfg.Name, "its no grew too old while it was waited for"), errUsedUp
 		}
 	}
 	if m.worn && !s.first() {

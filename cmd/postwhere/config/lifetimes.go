@@ -46,6 +46,9 @@ func (c *Config) ShortestLife() time.Duration {
 	return shortest
 }
 
+// NoLife returns how long a host's no about a domain counts.
+func (c *Config) NoLife(about *Domain) time.Duration { return about.lifetimes(c.Cache).No }
+
 // hasLifetimes tells whether the domain has some of its own.
 func (d *Domain) hasLifetimes() bool {
 	return d.OwnerRefresh != nil || d.OwnerExpire != nil || d.NoExpire != nil || d.UnsureExpire != nil

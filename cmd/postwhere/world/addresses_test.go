@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/policy"
@@ -121,7 +122,7 @@ probe = "node7.internal"
 last_resort = true
 `)
 	hosts := w.Domains[0].Hosts()
-	if !w.Domains[0].HostText || !w.Domains[0].PassUnsure || hosts[0].LastResort || !hosts[1].LastResort {
+	if !w.Domains[0].HostText || w.Domains[0].NoLife != 5*time.Minute || !w.Domains[0].PassUnsure || hosts[0].LastResort || !hosts[1].LastResort {
 		t.Error("the settings do not reach the domain")
 	}
 	for i, want := range []string{"mail1.example.net", "node7.internal"} {

@@ -86,7 +86,7 @@ func (w *World) newProber(name string, h config.Host) (Prober, error) {
 		Rate:           h.Rate,
 		ConnectTimeout: time.Duration(w.Config.Probe.ConnectTimeout),
 		ReplyTimeout:   time.Duration(w.Config.Probe.ReplyTimeout),
-		MostAge:        w.Config.ShortestLife(),
+		MostAge:        w.Config.ShortestLife() / 2, // the rest is for the question
 		Log:            w.log,
 		Drained:        w.isDrained(name),
 		Known:          w.knowledgeOf(name, h),

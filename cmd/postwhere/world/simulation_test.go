@@ -87,7 +87,7 @@ func (s *simulation) start(doubts *policy.Doubts) {
 	if s.memory, err = cache.New(opt); err != nil {
 		s.t.Fatal(err)
 	}
-	domain := &policy.Domain{Names: []string{"example.com"}}
+	domain := &policy.Domain{Names: []string{"example.com"}, NoLife: simNo}
 	domain.SetHosts(s.hosts)
 	s.search = policy.NewSearcher([]*policy.Domain{domain}, s.memory, policy.Options{
 		Deadline: simDeadline, PreferenceWait: 500 * time.Millisecond,

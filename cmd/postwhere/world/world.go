@@ -63,6 +63,7 @@ func New(ctx context.Context, cfg *config.Config, memory policy.Memory, before P
 			Names: c.Name, AskAs: c.AskAs,
 			Delimiter: c.RecipientDelimiter, Owners: c.OwnerList(),
 			PassUnsure: policy.Verdict(c.Unsure) == policy.Pass, HostText: c.HostText,
+			NoLife: cfg.NoLife(c),
 		}
 		if len(c.Hosts) > 0 {
 			hosts, err := w.hostsOf(c.Hosts)
