@@ -24,7 +24,7 @@ const (
 	// maxSilence. Those that are under way at one moment all are if the server forks, or
 	// this machine is busy.
 	maxFailures = 3
-	maxSilence  = 50 * time.Millisecond
+	maxSilence  = 200 * time.Millisecond
 )
 
 // errBusy: all connections are in use. The server is not away for that.
@@ -36,6 +36,7 @@ type health struct {
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	outage  atomic.Pointer[outage]
 	certain atomic.Bool  // the failure that is reported needs no second
+	sure    bool         // the last failure was such a one; the breaker's lock is for this
 	silent  atomic.Int64 // since when look-ups are in vain, as nanoseconds since born; 0: they are not
 	born    time.Time
 	why     atomic.Pointer[error] // of the last failure
@@ -45,6 +46,7 @@ type health struct {
 
 	mu   sync.Mutex
 	back chan struct{} // closed when the server is there; nil: it is
+	slow bool          // it is away for look-ups only, as far as is known: they do not wait long
 
 	ctx    context.Context
 	stop   context.CancelFunc
@@ -64,7 +66,8 @@ func newHealth(log *slog.Logger, try func(context.Context) error) *health {
 	h.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout: firstTry / 4, // half open when the background tries
 		ReadyToTrip: func(c gobreaker.Counts) bool {
-			return h.certain.Swap(false) || c.ConsecutiveFailures >= maxFailures && h.silence() >= maxSilence
+			h.sure = h.certain.Swap(false)
+			return h.sure || c.ConsecutiveFailures >= maxFailures && h.silence() >= maxSilence
 		},
 		IsExcluded:    isNothing,
 		OnStateChange: h.changed,
@@ -109,6 +112,9 @@ func (h *health) fail(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
+	h.mu.Lock()
+	h.slow = false
+	h.mu.Unlock()
 	_ = h.ask(func() error {
 		h.certain.Store(true)
 		return err
@@ -124,12 +130,21 @@ func (h *health) err() error {
 	return fmt.Errorf("%w since %s: %w", errAway, o.since.Format(time.TimeOnly), o.why)
 }
 
-// wait waits until the server is there, and tells whether it was before ctx ended.
+// isGone tells whether those need not ask the server either who have time: it is away, and that
+// is not only because look-ups have not been answered in time.
+func (h *health) isGone() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.back != nil && !h.slow
+}
+
+// wait waits until the server is there for those who have time, and tells whether it was before
+// ctx ended.
 func (h *health) wait(ctx context.Context) bool {
 	h.mu.Lock()
-	back := h.back
+	back, slow := h.back, h.slow
 	h.mu.Unlock()
-	if back == nil {
+	if back == nil || slow {
 		return ctx.Err() == nil
 	}
 	select {
@@ -152,8 +167,9 @@ func (h *health) changed(_ string, from, to gobreaker.State) {
 		close(h.back)
 		h.back = nil
 	case from == gobreaker.StateClosed:
-		h.outage.Store(&outage{since: time.Now(), why: *h.why.Load()})
-		h.back = make(chan struct{})
+		why := *h.why.Load()
+		h.outage.Store(&outage{since: time.Now(), why: why})
+		h.back, h.slow = make(chan struct{}), !h.sure && (errors.Is(why, errLate) || isTimeout(why))
 		select {
 		case h.gone <- struct{}{}:
 		default:

@@ -96,7 +96,7 @@ func (l *Link) Purge(ctx context.Context, p cache.Purge) error {
 	}
 	p.Name.Local = strings.ToLower(p.Name.Local) // as keys have it
 	done := l.pending.purge(p)
-	if err := l.health.err(); err != nil {
+	if err := l.health.err(); err != nil && l.health.isGone() {
 		return err
 	}
 	select {

@@ -172,7 +172,7 @@ func (l *Link) Close() {
 	end := time.AfterFunc(closeWait, l.stop)
 	defer end.Stop()
 	l.pending.close()
-	if l.health.err() != nil {
+	if l.health.isGone() {
 		l.stop()
 	}
 	l.telling.Wait()
