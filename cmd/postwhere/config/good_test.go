@@ -95,18 +95,20 @@ hosts = ["mail1"]
 owner_expire = "9d"
 `)
 	opt := c.MemoryOptions()
-	hour, day := time.Hour, 24*time.Hour
-	com := cache.Lifetimes{Refresh: hour, Expire: 9 * day, No: time.Minute, Unsure: 10 * time.Second}
+	day, soon := 24*time.Hour, 30*time.Second
+	com := cache.Lifetimes{Refresh: time.Hour - soon, Expire: 9 * day, No: time.Minute, Unsure: 10 * time.Second}
 	same(t, opt.Domains, map[string]cache.Lifetimes{
 		"example.com": com, "example.org": com,
-		"Inner.example": {Refresh: day, Expire: 20 * day, No: 5 * time.Minute, Unsure: time.Second},
+		"Inner.example": {Refresh: day - soon, Expire: 20 * day, No: 5 * time.Minute, Unsure: time.Second},
 	})
-	same(t, opt.Lifetimes, c.Cache.Options().Lifetimes)
+	same(t, opt.Lifetimes, cache.Lifetimes{Refresh: time.Hour - soon, Expire: 9 * day, No: 5 * time.Minute, Unsure: 10 * time.Second})
 	same(t, c.LongestExpire(), 20*day)
 	same(t, parse(t, one).LongestExpire(), 7*day)
-	same(t, c.ShortestLife(), time.Minute)
-	same(t, parse(t, one).ShortestLife(), 5*time.Minute)
-	same(t, parse(t, one+"[cache]\nowner_refresh = '20s'\n").ShortestLife(), 20*time.Second)
+	same(t, c.MostAge(), 30*time.Second)
+	same(t, parse(t, one).MostAge(), time.Minute)
+	short := parse(t, one+"[cache]\nowner_refresh = '20s'\n")
+	same(t, short.MostAge(), 10*time.Second)
+	same(t, short.MemoryOptions().Refresh, 10*time.Second)
 }
 
 func TestEveryKeyCanBeSet(t *testing.T) {

@@ -7,9 +7,12 @@ import (
 	"postwhere/cache"
 )
 
-// MemoryOptions returns what memory is to be, as package cache takes it.
+// MemoryOptions returns what memory is to be, as package cache takes it. A host that has said
+// yes a moment ago may have had the mailbox when the connection was opened: so an owner is asked
+// again that much sooner.
 func (c *Config) MemoryOptions() cache.Options {
 	opt := c.Cache.Options()
+	opt.Refresh -= c.MostAge()
 	for i := range c.Domain {
 		d := &c.Domain[i]
 		if !d.hasLifetimes() {
@@ -19,7 +22,9 @@ func (c *Config) MemoryOptions() cache.Options {
 			opt.Domains = make(map[string]cache.Lifetimes)
 		}
 		for _, name := range d.remembered() {
-			opt.Domains[name] = d.lifetimes(c.Cache)
+			life := d.lifetimes(c.Cache)
+			life.Refresh -= c.MostAge()
+			opt.Domains[name] = life
 		}
 	}
 	return opt
@@ -34,16 +39,17 @@ func (c *Config) LongestExpire() time.Duration {
 	return longest
 }
 
-// ShortestLife returns how long what a host says counts at least: until its no has expired, or
-// an owner is asked again, of the domain where that is the shortest.
-func (c *Config) ShortestLife() time.Duration {
+// MostAge returns how long a connection to a host is asked, which answers from what it knew when
+// the connection was opened: a minute, but no longer than half of what an answer counts at least.
+// The other half is for the question.
+func (c *Config) MostAge() time.Duration {
 	life := c.Cache.Options().Lifetimes
-	shortest := min(life.No, life.Refresh)
+	shortest := min(2*time.Minute, life.No, life.Refresh)
 	for i := range c.Domain {
 		life := c.Domain[i].lifetimes(c.Cache)
 		shortest = min(shortest, life.No, life.Refresh)
 	}
-	return shortest
+	return shortest / 2
 }
 
 // NoLife returns how long a host's no about a domain counts.

@@ -86,7 +86,7 @@ func (w *World) newProber(name string, h config.Host) (Prober, error) {
 		Rate:           h.Rate,
 		ConnectTimeout: time.Duration(w.Config.Probe.ConnectTimeout),
 		ReplyTimeout:   time.Duration(w.Config.Probe.ReplyTimeout),
-		MostAge:        w.Config.ShortestLife() / 2, // the rest is for the question
+		MostAge:        w.Config.MostAge(),
 		Log:            w.log,
 		Drained:        w.isDrained(name),
 		Known:          w.knowledgeOf(name, h),
