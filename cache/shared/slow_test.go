@@ -70,8 +70,9 @@ func TestServerThatIsTooSlowForLookUpsIsSharedByThoseWhoHaveTime(t *testing.T) {
 			p := cache.Purge{Name: cache.Name{Local: name, Domain: "example.com"}}
 			from.Purge(p)
 			ctx, cancel := context.WithTimeout(t.Context(), waitFor)
-			defer cancel()
-			if err := from.link.Purge(ctx, p); err != nil {
+			err := from.link.Purge(ctx, p)
+			cancel()
+			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			other.forgets(t, name+"@example.com")
