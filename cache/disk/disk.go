@@ -54,13 +54,16 @@ func Open(path string) (*File, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
-	fd, err := lockFile(path)
+	fd, err := lockFile(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
 	f := &File{path: path, f: fd, Notes: make(map[string][]byte)}
 	removeLitter(path)
-	err = f.check()
+	if err = f.check(); err == nil {
+		// Else what the next Append writes might end where something whole begins.
+		err = f.f.Truncate(f.head.end)
+	}
 	switch {
 	case err == nil:
 		return f, nil
@@ -79,6 +82,21 @@ func Open(path string) (*File, error) {
 	if err := f.Rewrite(func(*Writer) {}); err != nil {
 		_ = f.Close()
 		return nil, errors.Join(f.Aside, err)
+	}
+	return f, nil
+}
+
+// OpenToRead opens a file that is there and need not be writable, for Read, Notes and
+// Close. Nothing is changed: a file that is not to be believed stays, and is an error.
+func OpenToRead(path string) (*File, error) {
+	fd, err := lockFile(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{path: path, f: fd, Notes: make(map[string][]byte)}
+	if err := f.check(); err != nil {
+		_ = fd.Close()
+		return nil, err
 	}
 	return f, nil
 }
@@ -109,10 +127,6 @@ func (f *File) check() error {
 		return err
 	}
 	f.head.end = end
-	if end < info.Size() {
-		// Else what the next Append writes might end where something whole begins.
-		return f.f.Truncate(end)
-	}
 	return nil
 }
 
@@ -211,7 +225,7 @@ func (f *File) Rewrite(write func(*Writer)) error {
 	if err != nil {
 		return err
 	}
-	if err := lock(fd); err != nil {
+	if err := lock(fd, syscall.LOCK_EX); err != nil {
 		_ = fd.Close()
 		return err
 	}

@@ -65,32 +65,6 @@ func TestFullDiskCostsTheFileOnly(t *testing.T) {
 	})
 }
 
-func TestReadOnlyDiskCostsTheFileOnly(t *testing.T) {
-	dir := mount(t)
-	remount := func(t *testing.T, flags uintptr) {
-		t.Helper()
-		if err := syscall.Mount("postwhere", dir, "tmpfs", syscall.MS_REMOUNT|flags, "size=64k"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	synctest.Test(t, func(t *testing.T) {
-		path := filepath.Join(dir, "cache.db")
-		remount(t, syscall.MS_RDONLY)
-		c := newCache(t)
-		k, log := keep(t, path, c)
-		c.Own(nth(t, 0), yes("mail1"))
-		time.Sleep(time.Minute)
-		wantOwner(t, c, nth(t, 0), "mail1")
-		log.wants(t, 1, "let the daemon's user write there")
-		remount(t, 0)
-		time.Sleep(time.Minute)
-		log.wants(t, 1, "kept over a restart again")
-		k.Close()
-		c, _ = reborn(t, path)
-		wantOwner(t, c, nth(t, 0), "mail1")
-	})
-}
-
 // There is no room for a new file in place of the one that is set aside: the log
 // says both.
 func TestFileThatIsSetAsideOnAFullDisk(t *testing.T) {

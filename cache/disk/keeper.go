@@ -51,19 +51,21 @@ type Keeper struct {
 
 	// These are the goroutine's.
 	file    *File
-	anew    bool // the file is to be written anew
-	records int  // in the file
+	peeked  header // of a file that was read when it could not be written
+	anew    bool   // the file is to be written anew
+	records int    // in the file
 	failing bool
 	rest    time.Time // until then nothing is tried
 	noted   time.Time // when notes are to be asked for again
 }
 
 // Start begins to keep a cache in a file, by a goroutine that Close ends. What the
-// file knows is put into the cache, as far as that knows nothing newer. A file that
-// cannot be had is said to the log, and tried again: Start never fails.
+// file knows is put into the cache, as far as that knows nothing newer, also if it cannot
+// be written. A file that cannot be had is said to the log, and tried again: Start never
+// fails.
 //
 // Read, if set, is called by that goroutine with the notes of the file, before the cache
-// has any owner of it; and with none if the file cannot be had, when that is first known.
+// has any owner of it; and with none if the file cannot be read, when that is first known.
 // What it returns is called when the cache has all that there is.
 func Start(path string, c *cache.Cache, log *slog.Logger, read func(notes map[string][]byte) (loaded func())) *Keeper {
 	k := newKeeper(path, c, log)

@@ -18,12 +18,16 @@ const (
 // errLocked: another process has the file.
 var errLocked = errors.New("another postwhere has this file")
 
-// lockFile opens a file, and makes it if there is none, so that no other process
-// has it until it is closed.
-func lockFile(path string) (*os.File, error) {
+// lockFile opens a file as flags say, so that no other process has it until it is
+// closed; others may read a file that is opened to be read.
+func lockFile(path string, flags int) (*os.File, error) {
+	how := syscall.LOCK_EX
+	if flags == os.O_RDONLY {
+		how = syscall.LOCK_SH // all that NFS grants
+	}
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockTry) {
 		// Not blocking: it may be a pipe.
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+		f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0o600)
 		if err != nil {
 			return nil, err
 		}
@@ -33,7 +37,7 @@ func lockFile(path string) (*os.File, error) {
 		case !ours.Mode().IsRegular():
 			err = fmt.Errorf("%s is no regular file", path)
 		default:
-			err = lock(f)
+			err = lock(f, how)
 		}
 		if err == nil {
 			// Whoever had it may have put another in its place (Rewrite).
@@ -52,8 +56,8 @@ func lockFile(path string) (*os.File, error) {
 
 // lock takes the lock of an open file, which ends when it is closed, also by the
 // end of the process.
-func lock(f *os.File) error {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor is small
+func lock(f *os.File, how int) error {
+	err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB) //nolint:gosec // a descriptor is small
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return errLocked
 	}

@@ -15,7 +15,7 @@ func (k *Keeper) step(now time.Time) error {
 	done := func() { close(k.loaded) }
 	defer k.read.Do(done)
 	err := k.have()
-	if err != nil && !k.failing {
+	if err != nil && !k.failing && k.notes == nil {
 		k.heard(nil)()
 	}
 	if err == nil {
@@ -46,7 +46,7 @@ func remedy(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "make the directory, and let the daemon's user write there, or set file in [cache]"
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+	case isReadOnly(err):
 		return "let the daemon's user write there, and remove a file that is another's, or set file in [cache]"
 	case errors.Is(err, errLocked):
 		return "let each daemon have a file of its own in [cache]"
@@ -54,6 +54,11 @@ func remedy(err error) string {
 		return "make room on the disk"
 	}
 	return "it is tried again"
+}
+
+// isReadOnly tells whether what cannot be written for that reason may be readable.
+func isReadOnly(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
 }
 
 // have has the file open, and the cache know what was in it.
@@ -66,6 +71,9 @@ func (k *Keeper) have() error {
 		return nil
 	}
 	f, err := Open(k.path)
+	if isReadOnly(err) && k.notes == nil {
+		k.peek()
+	}
 	if err != nil {
 		return err
 	}
@@ -73,21 +81,44 @@ func (k *Keeper) have() error {
 	if f.Aside != nil {
 		k.log.Warn("the file with the memory cannot be used, memory begins empty", "why", f.Aside.Error())
 	}
+	if f.head != k.peeked { // else nobody has written it since
+		k.learn(f)
+	}
+	return nil
+}
+
+// peek has the cache know what is in a file that cannot be written. Once it can, it is
+// written anew: notes that have changed are told from those that were in it here, and
+// others may have written it since.
+func (k *Keeper) peek() {
+	f, err := OpenToRead(k.path)
+	switch {
+	case err == nil:
+		defer f.Close()
+		k.peeked, k.anew = f.head, true
+		k.learn(f)
+	case k.failing, errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, errEmpty):
+	default:
+		k.log.Warn("the file with the memory cannot be used, memory begins empty", "why", err.Error())
+	}
+}
+
+// learn has the cache, and who is to hear of the notes, know what is in a file.
+func (k *Keeper) learn(f *File) {
 	k.mu.Lock()
 	if k.notes == nil {
 		k.notes = f.Notes
 	}
 	k.mu.Unlock()
 	defer k.heard(f.Notes)()
-	k.load()
-	return nil
+	k.load(f)
 }
 
 // load puts what the file knows into the cache.
-func (k *Keeper) load() {
+func (k *Keeper) load(f *File) {
 	start, lost := time.Now(), false
 	k.records = 0
-	err := k.file.Read(func(c Change) {
+	err := f.Read(func(c Change) {
 		k.records++
 		if c.Gone {
 			k.cache.Withdraw(c.Name, c.At)

@@ -9,9 +9,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"postwhere/cache"
+	"postwhere/cache/disk"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
+	"postwhere/policy"
 )
 
 // service is a folder that another user than root owns, with a configuration there.
@@ -89,6 +93,45 @@ func TestMemoryOfADaemonThatRootHasRunIsTheServices(t *testing.T) {
 	log, _ := s.start(t, &s.as)
 	if out := s.check(t); strings.Contains(out, "memory") || log.Logged("memory is not kept") {
 		t.Errorf("it is not kept: %s\n%s", out, log.Text())
+	}
+}
+
+// It is a file that root has copied there, and its host is down.
+func TestMemoryThatTheServiceMayNotWriteIsRead(t *testing.T) {
+	t.Parallel()
+	s := newService(t, siteOfService+"[cache]\nfile = \"cache.db\"\n")
+	path := filepath.Join(s.dir, "cache.db")
+	f, err := disk.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = f.Rewrite(func(w *disk.Writer) {
+		w.Owned(cache.Entry{
+			Name:  cache.Name{Local: "anna", Domain: "example.com"},
+			Owner: policy.Answer{Host: "127.0.0.1:1", Says: policy.Yes, At: time.Now()},
+		})
+	})
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	chown(t, path, 0)
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.start(t, &s.as)
+	for args, want := range map[string]string{
+		"query anna@example.com": "\tdeliver\t127.0.0.1:1\t",
+		"cache stats":            "nothing in " + path + " now: open " + path + ": permission denied",
+		"check":                  "note  memory: ",
+	} {
+		cmd := exec.Command("postwhere", append([]string{"-c", s.file}, strings.Fields(args)...)...)
+		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=10")
+		if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), want) {
+			t.Errorf("%s: want %q:\n%s", args, want, out)
+		}
 	}
 }
 
