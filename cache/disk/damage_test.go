@@ -272,3 +272,24 @@ func FuzzFrame(f *testing.F) {
 		}
 	})
 }
+
+// What a machine left that stopped while it wrote is cut off before anything is written.
+func TestHalfAFrameAtTheEndIsCutOff(t *testing.T) {
+	path := newPath(t)
+	wellUsed(t, path)
+	file, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, append(file, "half a frame"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if info, err := os.Stat(path); err != nil || info.Size() != int64(len(file)) || f.Size() != info.Size() {
+		t.Errorf("it had %d octets, and has %v, %v", len(file), info, err)
+	}
+}
