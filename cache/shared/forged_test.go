@@ -223,3 +223,26 @@ func TestForgedEntriesOfTheStreams(t *testing.T) {
 		}
 	})
 }
+
+// Entries of many words without an octet are large, too.
+func TestEntriesOfManyWords(t *testing.T) {
+	t.Parallel()
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		_, at, client := redisAt(t, kind, "")
+		one, two := join(t, at), join(t, at)
+		for i, words := range []int{60_000, 4000, 2000} {
+			mailbox := fmt.Sprintf("anna%d@example.com", i)
+			one.learns(t, mailbox, "mail1")
+			for range 5 {
+				for _, stream := range []string{"postwhere:denied", "postwhere:purges"} {
+					if err := client.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: make([]string, words)}).Err(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			heardAll(t, client, one, two)
+			one.forgets(t, mailbox)
+		}
+		one.log.wants(t, 0, "is no answer")
+	})
+}

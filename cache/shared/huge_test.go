@@ -3,6 +3,7 @@ package shared
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -151,24 +152,37 @@ func TestPurgesThatCannotBeReadInTime(t *testing.T) {
 // is set.
 func withoutReads(t testing.TB, at Server) (way Server, slow *atomic.Bool) {
 	t.Helper()
+	slow = new(atomic.Bool)
+	return through(t, at, func(p []byte) []byte {
+		isRead := bytes.Contains(p, []byte(readScript.Hash())) && bytes.Contains(p, fmt.Appendf(nil, "\r\n%d\r\n", batchSize))
+		if isRead && slow.Load() {
+			return nil
+		}
+		return p
+	}, func(p []byte) []byte { return p }), slow
+}
+
+// through returns a way to a server on which what is said, and what is answered, may become
+// something else.
+func through(t testing.TB, at Server, said, answered func(p []byte) []byte) (way Server) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow = new(atomic.Bool)
 	forward := at.Address
 	var ways sync.WaitGroup
 	t.Cleanup(ways.Wait) // for front ends that have closed, or the server has
 	t.Cleanup(func() { _ = listener.Close() })
-	pass := func(from, to net.Conn) {
+	pass := func(from, to net.Conn, as func(p []byte) []byte) {
 		defer to.Close()
 		for buf := make([]byte, maxRead); ; {
 			n, err := from.Read(buf)
-			isRead := bytes.Contains(buf[:n], []byte(readScript.Hash())) && bytes.Contains(buf[:n], fmt.Appendf(nil, "\r\n%d\r\n", batchSize))
-			if isRead && slow.Load() {
-				continue
+			if n > 0 {
+				_, failed := to.Write(as(buf[:n]))
+				err = errors.Join(err, failed)
 			}
-			if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
+			if err != nil {
 				return
 			}
 		}
@@ -184,10 +198,10 @@ func withoutReads(t testing.TB, at Server) (way Server, slow *atomic.Bool) {
 				_ = client.Close()
 				continue
 			}
-			ways.Go(func() { pass(client, server) })
-			ways.Go(func() { pass(server, client) })
+			ways.Go(func() { pass(client, server, said) })
+			ways.Go(func() { pass(server, client, answered) })
 		}
 	})
 	at.Address = listener.Addr().String()
-	return at, slow
+	return at
 }

@@ -112,6 +112,7 @@ func (s Server) options(wait, poolWait time.Duration) *redis.Options {
 			opt.TLSConfig.RootCAs.AppendCertsFromPEM([]byte(s.Authorities))
 		}
 	}
+	opt.Dialer = guardedBy(redis.NewDialer(opt))
 	return opt
 }
 

@@ -32,7 +32,7 @@ type streams struct {
 //	      stream
 var readScript = redis.NewScript(addFunction + `
 local function sizeOf(words)
-	local octets = #words
+	local octets = 16 * #words -- as the reader counts an answer's
 	for _, word in ipairs(words) do octets = octets + #word end
 	return octets
 end
