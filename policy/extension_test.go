@@ -224,3 +224,15 @@ func (forgetful) Disown(Address)                 {}
 func (forgetful) Keep(Address, []Answer)         {}
 
 func (forgetful) Purged(Address, []Answer) bool { return false }
+
+// The no to the full name was given when the search began, and counts no more when the one to
+// the name without the extension has come.
+func TestANoToTheFullNameThatExpiresDuringTheSearchRefusesNobody(t *testing.T) {
+	for life, want := range map[time.Duration]Verdict{5 * time.Second: Reject, 3 * time.Second: Defer} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSiteWithExtensions(t, newHost("mail1"), newHost("mail2").takes(2*time.Second))
+			s.domain.NoLife = life
+			wantVerdict(t, s.look(t, "anna+list@example.com"), want)
+		})
+	}
+}

@@ -29,7 +29,7 @@ func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, w wish
 	switch {
 	case err != nil || !f.leansOnNo():
 		return f, err
-	case !s.stands(d, d.asked(a), full.Answers, w.begun):
+	case full.isOutlived(d), !s.stands(d, d.asked(a), full.Answers, w.begun):
 		return s.deferred(f, "a remembered answer grew too old during the search"), nil
 	case full.LastResort:
 		return full, nil
@@ -110,7 +110,7 @@ func (s *Searcher) join(ctx context.Context, d *Domain, a Address, hosts []*Host
 			// The search began before the domain got a host, which was not asked.
 			f = s.deferred(f, "the domain's hosts changed during the search")
 		}
-		if f.leansOnNo() && d.NoLife > 0 && f.isOlder(d.NoLife) {
+		if f.leansOnNo() && f.isOutlived(d) {
 			f = s.deferred(f, "an answer grew too old during the search")
 		}
 		return f, r.Err

@@ -87,6 +87,9 @@ func (f Finding) isOlder(age time.Duration) bool {
 	})
 }
 
+// isOutlived tells whether one of the answers is older than a no about the domain counts.
+func (f Finding) isOutlived(d *Domain) bool { return d.NoLife > 0 && f.isOlder(d.NoLife) }
+
 // told returns the finding as the domain wants it to be told to who asked.
 func (f Finding) told(d *Domain, atDoor bool) Finding {
 	switch {
