@@ -216,9 +216,6 @@ func (p *Prober) take(q *pipe) bool {
 		q.free--
 		return true
 	})
-	if q.free == 0 && p.makesWay(q) && !(begins && len(q.left) == 0) {
-		q.leaves = true
-	}
 	if begins && len(q.left) == 0 && len(c.line) > 0 { // nor would the next connection
 		c.failed = time.Now()
 	}

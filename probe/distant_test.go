@@ -219,10 +219,10 @@ func TestACrowdOfADistantHostIsServedAtLineSpeed(t *testing.T) {
 		known, holds bool
 		want         float64
 	}{
-		"unknown":                   {want: 1000},
-		"known":                     {known: true, want: 1000},
-		"unknown, replies are held": {holds: true, want: 900},
-		"known, replies are held":   {known: true, holds: true, want: 900},
+		"unknown":                   {want: 1080},
+		"known":                     {known: true, want: 1060},
+		"unknown, replies are held": {holds: true, want: 1020},
+		"known, replies are held":   {known: true, holds: true, want: 1050},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

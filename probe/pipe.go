@@ -172,6 +172,9 @@ func (q *pipe) unwritten(now time.Time) (questions []*pending, ends bool, err er
 	if len(q.left) > 0 && !slices.ContainsFunc(q.left, func(one *pending) bool { return !one.gone }) {
 		return nil, false, errGivenUp
 	}
+	if q.free == 0 && q.p.makesWay(q) { // be it full only since the last were gathered
+		q.leaves = true
+	}
 	questions, ends = q.left[q.put:], q.leaves && len(q.left) > 0
 	for _, one := range questions {
 		one.put, one.behind = now, q.put > 0 && !ends

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -76,5 +77,41 @@ func TestALineDoesNotWaitForAConnectionWhereOneIsIdle(t *testing.T) {
 			}
 			return dial(ctx, network, address)
 		}
+	})
+}
+
+// A connection of which nothing is left when its questions are written says QUIT with them,
+// also if the last one came while the others waited for it: the next one is opened a round
+// trip sooner.
+func TestQuitGoesWithAQuestionThatOthersWaitedFor(t *testing.T) {
+	inCrowd(t, func(t *testing.T, _ *distantHost, p *Prober) {
+		var asking sync.WaitGroup
+		stranger := func(i int) {
+			asking.Go(func() { wantSays(t, p, fmt.Sprintf("stranger%d@d.test", i), policy.No) })
+		}
+		// Of the first connection six are left, and three tell that all are strangers.
+		for i := range 6 + 9 + 9 + 8 {
+			stranger(i)
+		}
+		gathers := func() bool {
+			p.crowd.mu.Lock()
+			defer p.crowd.mu.Unlock()
+			return len(p.crowd.line) == 0 && len(p.crowd.open) == 1 && p.crowd.open[0].put == 0 && len(p.crowd.open[0].left) == 8
+		}
+		for range 1000 {
+			if gathers() {
+				break
+			}
+			time.Sleep(roundTrip / 100)
+		}
+		if !gathers() {
+			t.Fatal("no connection has eight questions and waits for another")
+		}
+		stranger(32)
+		time.Sleep(roundTrip / 2)
+		if n := p.leaving.Load(); n != 1 {
+			t.Errorf("%d connections are being left, want 1", n)
+		}
+		asking.Wait()
 	})
 }
