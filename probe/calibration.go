@@ -65,7 +65,7 @@ func (c Calibration) expired(now time.Time) bool {
 
 // isDoubtful tells whether its refusals count only while it is seen to accept somebody.
 func (c Calibration) isDoubtful() bool {
-	return c.Method == Minger || isVague(c.Refusal) || isDecisive(c.Refusal) && !c.Plain
+	return c.Method == Minger || !c.Plain && (isVague(c.Refusal) || isDecisive(c.Refusal))
 }
 
 // calibrationKey: a greeting is part of it, so that a host that was replaced, or

@@ -14,9 +14,15 @@ const maxCalibrations = 4096
 // concurrently.
 type calibrations struct {
 	mu      sync.Mutex
-	known   map[calibrationKey]Calibration
+	known   map[calibrationKey]calibrated
 	learnt  map[calibrationKey]string // addresses that were accepted when the control was not
 	flights map[calibrationKey]*flight
+}
+
+// calibrated is a calibration, and what follows from it and is often asked for.
+type calibrated struct {
+	Calibration
+	repeats bool // the refusal has the address, and no other
 }
 
 // flight is a calibration under way.
@@ -35,7 +41,7 @@ func (c *calibrations) find(ctx context.Context, k calibrationKey, ask func(lear
 		c.mu.Lock()
 		if known, ok := c.known[k]; ok && !known.expired(time.Now()) {
 			c.mu.Unlock()
-			return known, nil
+			return known.Calibration, nil
 		}
 		f, joined := c.flights[k]
 		if !joined {
@@ -88,7 +94,7 @@ func (c *calibrations) put(k calibrationKey, value Calibration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known == nil {
-		c.known = make(map[calibrationKey]Calibration)
+		c.known = make(map[calibrationKey]calibrated)
 	}
 	if _, ok := c.known[k]; !ok && len(c.known) >= maxCalibrations {
 		for other := range c.known {
@@ -96,7 +102,7 @@ func (c *calibrations) put(k calibrationKey, value Calibration) {
 			break
 		}
 	}
-	c.known[k] = value
+	c.known[k] = calibrated{value, mentions(value.Refusal, value.Nonsense) && !namesAnother(value.Refusal, value.Nonsense)}
 	delete(c.learnt, k)
 }
 
@@ -120,7 +126,7 @@ func (c *calibrations) sawAcceptance(k calibrationKey, address string) {
 }
 
 // peek returns what is known, without asking.
-func (c *calibrations) peek(k calibrationKey) (Calibration, bool) {
+func (c *calibrations) peek(k calibrationKey) (calibrated, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known, ok := c.known[k]

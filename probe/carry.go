@@ -234,7 +234,7 @@ func (p *Prober) take(q *pipe) bool {
 func (p *Prober) pipeable(greeting, domain string) (Calibration, calibrationKey, bool) {
 	k := calibrationKey{domain: domain, greeting: greeting, method: RCPT}
 	c, ok := p.calibrations.peek(k)
-	return c, k, ok && c.Tells && mentions(c.Refusal, c.Nonsense) && !namesAnother(c.Refusal, c.Nonsense)
+	return c.Calibration, k, ok && c.Tells && c.repeats
 }
 
 // mentions tells whether a reply repeats an address.

@@ -90,7 +90,7 @@ func (c *calibrations) export() []KnownCalibration {
 	for k, known := range c.known {
 		if !known.expired(now) && utf8.ValidString(k.domain+k.greeting+known.Refusal.Enhanced+known.Refusal.Text+known.Why) {
 			known.At = known.At.Round(0).UTC()
-			all = append(all, KnownCalibration{k.domain, k.greeting, known})
+			all = append(all, KnownCalibration{k.domain, k.greeting, known.Calibration})
 		}
 	}
 	slices.SortFunc(all, func(a, b KnownCalibration) int {

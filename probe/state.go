@@ -117,7 +117,7 @@ func (c *calibrations) inUse() []Learnt {
 		if _, ok := c.known[other]; ok && k.method == VRFY && !known.Tells {
 			continue
 		}
-		all = append(all, Learnt{k.domain, known})
+		all = append(all, Learnt{k.domain, known.Calibration})
 	}
 	slices.SortFunc(all, func(a, b Learnt) int {
 		return cmp.Or(strings.Compare(a.Domain, b.Domain), a.At.Compare(b.At))
