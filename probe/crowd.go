@@ -123,20 +123,38 @@ func (p *Prober) joinLine(one *pending) {
 	if time.Since(c.heldAt) > pipeRest {
 		c.holds = 0 // where nothing is written behind nothing is learnt
 	}
-	for _, q := range c.open {
-		isWritten := q.put == len(q.left)
-		if !c.closed && q.free > 0 && !(isWritten && c.holds > mostHeld) && !q.hasStalled() && q.takes(one) && !isAmong(q.left, one) {
-			q.left = append(q.left, one)
-			q.free--
-			q.wake()
-			return
-		}
+	if q := p.roomFor(one); q != nil {
+		q.left = append(q.left, one)
+		q.free--
+		q.wake()
+		return
 	}
 	if c.pipes+c.coming == 0 {
 		c.accepted, c.holds = firstShare, 0 // of another crowd than the last one
 	}
 	c.line = append(c.line, one)
 	p.send()
+}
+
+// roomFor returns the oldest pipe that has room for a question; nil if there is none, or if
+// only pipes have that are about to be answered, and a connection is idle. The lock is held.
+func (p *Prober) roomFor(one *pending) *pipe {
+	c := &p.crowd
+	var last *pipe
+	for _, q := range c.open {
+		isWritten := q.put == len(q.left)
+		switch {
+		case c.closed || q.free == 0 || isWritten && c.holds > mostHeld || q.hasStalled() || !q.takes(one) || isAmong(q.left, one):
+		case !q.isDue():
+			return q
+		case last == nil:
+			last = q
+		}
+	}
+	if last != nil && p.pool.Stat().IdleResources() > 0 {
+		return nil
+	}
+	return last
 }
 
 // send sends for as many connections as the line needs. Where none is to be had

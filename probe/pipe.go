@@ -207,6 +207,12 @@ func (q *pipe) wake() {
 	}
 }
 
+// isDue tells whether replies will soon come: if the last of them is a yes, it waits for the
+// reply to whatever is written until then. The lock is held.
+func (q *pipe) isDue() bool {
+	return q.put > 0 && time.Since(q.left[0].put) > q.p.cfg.learnt.pace.roundTrip()/2
+}
+
 // hasStalled tells whether the pipe had better be given nothing: it has waited for the
 // host for much longer than usual, be it within a line. The lock is held.
 func (q *pipe) hasStalled() bool {

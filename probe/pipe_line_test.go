@@ -129,3 +129,26 @@ func TestWhoIsGoneFromTheLineTakesNoRoomInIt(t *testing.T) {
 		}
 	})
 }
+
+// A yes that would wait for the reply to what comes just before it does not, where that can
+// go by a connection that is idle.
+func TestAYesDoesNotWaitForALateQuestionWhereAConnectionIsIdle(t *testing.T) {
+	inCrowd(t, func(t *testing.T, h *distantHost, p *Prober) {
+		time.Sleep(10 * roundTrip) // another is opened ahead
+		p.cfg.learnt.pace.usual = [2]time.Duration{roundTrip, roundTrip}
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			begun := time.Now()
+			wantSays(t, p, "anna@d.test", policy.Yes)
+			if took := time.Since(begun); took > roundTrip*5/4 {
+				t.Errorf("after %s", took)
+			}
+		})
+		time.Sleep(roundTrip * 3 / 4)
+		wantSays(t, p, "stranger@d.test", policy.No)
+		asking.Wait()
+		if n := h.sessions.Load(); n < 2 {
+			t.Errorf("%d connections", n)
+		}
+	}, func(c *Config) { c.Connections = 2 })
+}
