@@ -209,12 +209,7 @@ func (p *Prober) take(q *pipe) bool {
 	q.free = q.room()
 	waits := q.put > 0 && c.holds > mostHeld // for replies: nothing is written behind
 	c.line = slices.DeleteFunc(c.line, func(one *pending) bool {
-		if waits || q.free == 0 || isAmong(q.left, one) || !q.takes(one) {
-			return false
-		}
-		q.left = append(q.left, one)
-		q.free--
-		return true
+		return !waits && q.free > 0 && !isAmong(q.left, one) && q.give(one)
 	})
 	if begins && len(q.left) == 0 && len(c.line) > 0 { // nor would the next connection
 		c.failed = time.Now()
@@ -242,7 +237,7 @@ func mentions(r policy.Reply, address string) bool {
 	text, address := strings.ToLower(r.Text), strings.ToLower(address)
 	for at := 0; ; {
 		i := strings.Index(text[at:], address)
-		if i < 0 {
+		if i < 0 || address == "" { // a note of what was learnt may have none
 			return false
 		}
 		at += i + len(address)

@@ -123,9 +123,7 @@ func (p *Prober) joinLine(one *pending) {
 	if time.Since(c.heldAt) > pipeRest {
 		c.holds = 0 // where nothing is written behind nothing is learnt
 	}
-	if q := p.roomFor(one); q != nil {
-		q.left = append(q.left, one)
-		q.free--
+	if q := p.roomFor(one); q != nil && q.give(one) {
 		q.wake()
 		return
 	}
@@ -151,7 +149,7 @@ func (p *Prober) roomFor(one *pending) *pipe {
 			last = q
 		}
 	}
-	if last != nil && p.pool.Stat().IdleResources() > 0 {
+	if last != nil && p.pool.Stat().IdleResources() > 0 && time.Since(c.failed) >= lineRest {
 		return nil
 	}
 	return last

@@ -142,3 +142,11 @@ func TestEqualKnowledgeIsEqualText(t *testing.T) {
 		}
 	}
 }
+
+// A note that was damaged may lack the address that the refusal is compared with.
+func TestKnowledgeWithoutAnAddressHangsNobody(t *testing.T) {
+	kept := Calibration{Method: RCPT, Tells: true, At: time.Now(), Refusal: policy.Reply{Code: 550, Enhanced: "5.1.1", Text: "User unknown"}}
+	ofHost(t, &fakeHost{}, func(c *Config) {
+		c.Known = Knowledge{Version: knowledgeVersion, Calibrations: []KnownCalibration{{"d.test", "220 fake.test", kept}}}
+	})
+}

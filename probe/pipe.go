@@ -56,10 +56,22 @@ func (q *pipe) room() int {
 }
 
 // takes tells whether a question can be put over this connection: the host of this
-// greeting tells about the domain, and repeats the address in a refusal. It notes
-// in the question how to read the reply.
-func (q *pipe) takes(one *pending) (ok bool) {
-	one.calibration, one.key, ok = q.p.pipeable(q.s.greeting, one.address.Domain())
+// greeting tells about the domain, and repeats the address in a refusal.
+func (q *pipe) takes(one *pending) bool {
+	_, _, ok := q.p.pipeable(q.s.greeting, one.address.Domain())
+	return ok
+}
+
+// give gives the pipe a question that it takes, and notes in it how to read the reply of this
+// connection's host: others may answer by the same name. It tells whether it did. The lock is
+// held.
+func (q *pipe) give(one *pending) (ok bool) {
+	calibration, key, ok := q.p.pipeable(q.s.greeting, one.address.Domain())
+	if ok {
+		one.calibration, one.key = calibration, key
+		q.left = append(q.left, one)
+		q.free--
+	}
 	return ok
 }
 
