@@ -3,6 +3,9 @@ package shared
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -125,6 +128,60 @@ func TestPastThatComesLate(t *testing.T) {
 		two.told(t)
 		heardAll(t, client, one, two)
 		one.log.waits(t, 1, "domain=example.org")
+	})
+}
+
+// atLog is a log that does something at the first line with a text.
+type atLog struct {
+	slog.Handler
+	text string
+	do   func()
+	once *sync.Once
+}
+
+func (h atLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	h.Handler = h.Handler.WithAttrs(attrs)
+	return h
+}
+
+func (h atLog) Handle(ctx context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if strings.Contains(a.Value.String(), h.text) {
+			h.once.Do(h.do)
+		}
+		return true
+	})
+	return h.Handler.Handle(ctx, r)
+}
+
+// An owner comes out of a slow file when his purge has just been read, from further back than
+// the file's past is, and before it is noted that it was read.
+func TestPastThatComesWhileTheStreamsAreRead(t *testing.T) {
+	t.Parallel()
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		_, at, client := redisAt(t, kind, "")
+		one := join(t, at)
+		if err := one.link.Purge(t.Context(), cache.Purge{Host: "mail9"}); err != nil {
+			t.Fatal(err)
+		}
+		heardAll(t, client, one)
+		past := one.link.Past()
+		if err := one.link.Purge(t.Context(), forgetAnna); err != nil {
+			t.Fatal(err)
+		}
+		var two *frontEnd
+		joined, came := make(chan struct{}), make(chan struct{})
+		two = join(t, at, func(c *Config) {
+			c.Log = slog.New(atLog{c.Log.Handler(), "anna@example.com", func() {
+				<-joined
+				two.Own(policy.AddressOf("anna", "example.com"), policy.Answer{Host: "mail1", Says: policy.Yes, At: time.Now()})
+				two.link.Recollect(past)
+				close(came)
+			}, new(sync.Once)})
+		})
+		close(joined)
+		<-came
+		two.forgets(t, "anna@example.com")
 	})
 }
 

@@ -119,6 +119,7 @@ func (l *Link) Recollect(of Past) {
 	if to := l.position.earlier(of.Position); to != l.position {
 		l.position, l.setBack = to, true
 	}
+	l.recalls = true
 	l.mu.Unlock()
 	l.putOff(of.Untold)
 }
@@ -140,17 +141,18 @@ func (l *Link) toBeThere(mark string) string {
 	if l.setBack {
 		mark = l.position.Purges
 	}
-	l.setBack = false
+	l.setBack, l.recalls = false, false
 	return mark
 }
 
 // move notes that the streams are read so far, and wakes who waits for it; unless the
-// position is not the one any more from which they were.
+// position is not the one any more from which they were, or a past has come since then: what
+// came with it has not heard what was read.
 func (l *Link) move(from, to Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.read = time.Now()
-	if l.position != from || l.position == to {
+	if l.recalls || l.position != from || l.position == to {
 		return
 	}
 	l.position = to

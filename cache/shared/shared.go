@@ -88,6 +88,7 @@ type Link struct {
 	mu          sync.Mutex
 	position    Position
 	setBack     bool      // position was, and there may be a gap behind it
+	recalls     bool      // a past has come since the streams began to be read
 	read        time.Time // when it was the last one
 	clockRead   reading
 	clockReadAt time.Time     // when the clock was read
