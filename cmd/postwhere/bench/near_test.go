@@ -89,13 +89,17 @@ func askers(n, lookups int, ask func(i int)) []time.Duration {
 	return took
 }
 
-// crowdRate is askers, and how many look-ups a second are answered while all of them ask: from
-// when as many are answered as there are askers until one has no more to ask.
+// crowdRate is askers who come one after the other within a round trip, as clients of a mail
+// server do, and how many look-ups a second are answered while all of them ask: from when as many
+// are answered as there are askers until one has no more to ask. The first of each are not in took.
 func crowdRate(n, lookups int, ask func(i int)) (took []time.Duration, rate float64) {
 	var done atomic.Int64
 	var begun atomic.Pointer[time.Time]
 	took = askers(n, lookups, func(i int) {
-		if i == lookups-1 { // who is ready next has no more to ask
+		switch {
+		case i < n:
+			time.Sleep(roundTrip * time.Duration(i) / time.Duration(n))
+		case i == lookups-1: // who is ready next has no more to ask
 			rate = float64(done.Load()-int64(n)) / time.Since(*begun.Load()).Seconds()
 		}
 		ask(i)
@@ -103,7 +107,7 @@ func crowdRate(n, lookups int, ask func(i int)) (took []time.Duration, rate floa
 			begun.Store(&now)
 		}
 	})
-	return took, rate
+	return took[n:], rate
 }
 
 // lookFor returns an asker for known or unknown addresses, each a new one.

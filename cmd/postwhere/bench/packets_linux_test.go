@@ -31,6 +31,7 @@ func BenchmarkFarHostsOverPackets(b *testing.B) {
 				inOwnNamespace(b)
 				return
 			}
+			realTime(b)
 			near := benchHosts(b)
 			far := newFarNetwork(b)
 			manyAskers(b, far.put(b, near), far.put(b, benchHosts(b)), kind == "known")
