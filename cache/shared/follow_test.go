@@ -121,8 +121,10 @@ func TestNothingIsStoredBeforeAPurgeIsHeardOf(t *testing.T) {
 		if n := run(before); n != 0 || client.Exists(t.Context(), "postwhere:address:bert@example.com").Val() != 0 {
 			t.Errorf("stored %d before", n)
 		}
-		if n := run(f.link.Position().Purges); n != 1 || client.Exists(t.Context(), "postwhere:address:bert@example.com").Val() != 1 {
-			t.Errorf("stored %d after", n)
+		// A front end that has just begun may tell of the purge once more.
+		isStored := func() bool { return run(f.link.Position().Purges) == 1 }
+		if !realhost.Eventually(isStored) || client.Exists(t.Context(), "postwhere:address:bert@example.com").Val() != 1 {
+			t.Error("nothing is stored after")
 		}
 	})
 }
