@@ -27,19 +27,16 @@ const (
 
 // follow reads the streams, until ctx ends.
 func (l *Link) follow() {
-	mark, vain := l.Position().Purges, 0
+	vain := 0
 	for l.health.wait(l.ctx) {
-		if mark == "" {
-			mark = l.Position().Purges // it is not there, and what was purged meanwhile may be lost
-		}
+		l.wantMark()
 		var more bool
 		var err error
 		if vain >= maxVain {
-			mark, err = l.passOver()
+			err = l.passOver()
 		}
 		for err == nil {
-			mark = l.toBeThere(mark)
-			if mark, more, err = l.readOn(mark); err == nil && !more {
+			if more, err = l.readOn(); err == nil && !more {
 				vain = 0
 				l.rest()
 			}
@@ -62,26 +59,27 @@ func isTimeout(err error) bool {
 }
 
 // passOver has the streams read from now on: what is there takes the server too long to read,
-// and all counts as purged. It returns the next mark, an entry that is added for that: the clock
-// may be set back, and what is purged then has a lower number than now.
-func (l *Link) passOver() (mark string, err error) {
-	from := l.Position()
+// and all counts as purged. The next mark is an entry that is added for that: the clock may be set
+// back, and what is purged then has a lower number than now.
+func (l *Link) passOver() error {
+	l.whence() // what comes with a past from now on is not passed over
 	l.forgetClock()
 	read, err := l.clock()
 	if err != nil {
-		return "", err
+		return err
 	}
 	now := numberAt(read.server)
 	to := Position{now, now}
-	if mark, err = l.tellNothing(); err == nil {
+	mark, err := l.tellNothing()
+	if err == nil {
 		to.Purges = mark
 	} else if !isRefusal(err) {
-		return "", err
+		return err
 	}
 	l.log.Warn("what was purged cannot be read in time: all is forgotten")
 	l.cfg.Cache.Purge(cache.Purge{All: true}) // first: what is known at a position is from behind its purges
-	l.move(from, to)
-	return mark, nil
+	l.move(to, mark)
+	return nil
 }
 
 // rest lets time pass until the streams are to be read again.
@@ -113,14 +111,13 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// readOn reads the streams behind the position, and does what they say. Mark is an entry of
-// the stream of purges, "" if none: while it is there nothing is lost that came behind. It
-// returns the next mark, and whether there may be more to read.
-func (l *Link) readOn(mark string) (next string, more bool, err error) {
-	from := l.Position()
+// readOn reads the streams behind the position, and does what they say. It returns whether
+// there may be more to read.
+func (l *Link) readOn() (more bool, err error) {
+	from, mark := l.whence()
 	s, err := l.readStreams(l.ctx, from, mark, batchSize)
 	if err != nil {
-		return mark, false, err
+		return false, err
 	}
 	if l.isNew.Swap(false) && l.isAnother() {
 		// Its copy may lack a purge that nobody tells again: the front end has ended.
@@ -128,7 +125,8 @@ func (l *Link) readOn(mark string) (next string, more bool, err error) {
 		l.cfg.Cache.Purge(cache.Purge{Strangers: true})
 	}
 	if s.lost {
-		return l.beginAnew(from, s), true, nil
+		l.beginAnew(from, s)
+		return true, nil
 	}
 	to := from
 	heard := make(map[cache.Purge]bool)
@@ -147,8 +145,8 @@ func (l *Link) readOn(mark string) (next string, more bool, err error) {
 		l.hearDenial(e.Values, s.read, wasSet)
 		to.Denials = e.ID
 	}
-	l.move(from, to)
-	return mark, to != from, nil
+	l.move(to, mark)
+	return to != from, nil
 }
 
 // hasBegun tells whether the front end has begun a moment ago, and reads for the first time.
@@ -179,9 +177,8 @@ func (l *Link) isAnother() bool {
 // beginAnew is for a stream of purges that has lost what was read last: the server was
 // flushed, or began empty or with an old copy, or more was purged than it keeps. Purges of
 // others may have been lost before they were read: then a no may be from before one, and
-// none counts. Those of this front end's are told again: another may have been away. It
-// returns the next mark.
-func (l *Link) beginAnew(from Position, s streams) (mark string) {
+// none counts. Those of this front end's are told again: another may have been away.
+func (l *Link) beginAnew(from Position, s streams) {
 	l.mu.Lock()
 	last := l.read
 	l.mu.Unlock()
@@ -206,8 +203,7 @@ func (l *Link) beginAnew(from Position, s streams) (mark string) {
 	if isBefore(s.lastDenial, to.Denials) {
 		to.Denials = earlier(s.lastDenial, before)
 	}
-	l.move(from, to)
-	return s.mark
+	l.move(to, s.mark)
 }
 
 // purgeOf returns what another front end was told to forget; false: it was this one, or there

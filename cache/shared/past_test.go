@@ -145,12 +145,14 @@ func (h atLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (h atLog) Handle(ctx context.Context, r slog.Record) error {
+	says := strings.Contains(r.Message, h.text)
 	r.Attrs(func(a slog.Attr) bool {
-		if strings.Contains(a.Value.String(), h.text) {
-			h.once.Do(h.do)
-		}
-		return true
+		says = says || strings.Contains(a.Value.String(), h.text)
+		return !says
 	})
+	if says {
+		h.once.Do(h.do)
+	}
 	return h.Handler.Handle(ctx, r)
 }
 
@@ -183,6 +185,46 @@ func TestPastThatComesWhileTheStreamsAreRead(t *testing.T) {
 		<-came
 		two.forgets(t, "anna@example.com")
 	})
+}
+
+// A past that is no further back comes when it has just been found that the server was flushed, or
+// is too slow to be read, and its clock is behind what was read: what is purged from then on has
+// lower numbers, and is heard.
+func TestPastThatComesWhileTheStreamsBeginAnew(t *testing.T) {
+	t.Parallel()
+	for _, why := range []string{"what was purged may be lost", "what was purged cannot be read in time"} {
+		t.Run(why, func(t *testing.T) {
+			t.Parallel()
+			realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+				r, at, client := redisOf(t, kind.StartWithClock(t, ""))
+				one := join(t, at)
+				one.flushes(t, cache.Purge{Host: "mail9"})
+				at, slow := withoutReads(t, at)
+				var two *frontEnd
+				joined := make(chan struct{})
+				two = join(t, at, func(c *Config) {
+					c.Log = slog.New(atLog{c.Log.Handler(), why, func() {
+						<-joined
+						two.link.Recollect(Past{})
+					}, new(sync.Once)})
+				})
+				close(joined)
+				heardAll(t, client, one, two)
+				slow.Store(strings.HasSuffix(why, "in time"))
+				r.SetClock(t, -2*time.Hour)
+				if err := client.FlushAll(t.Context()).Err(); err != nil {
+					t.Fatal(err)
+				}
+				two.log.waits(t, 1, why)
+				slow.Store(false)
+				two.isUp(t)
+				two.reads(t)
+				two.learns(t, "anna@example.com", "mail1")
+				one.flushes(t, forgetAnna)
+				two.forgets(t, "anna@example.com")
+			})
+		})
+	}
 }
 
 func TestPastOfTwo(t *testing.T) {

@@ -1,6 +1,7 @@
 package shared
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -117,7 +118,7 @@ func (l *Link) Recollect(of Past) {
 	}
 	l.mu.Lock()
 	if to := l.position.earlier(of.Position); to != l.position {
-		l.position, l.setBack = to, true
+		l.position, l.mark = to, to.Purges // there may be a gap behind it
 	}
 	l.recalls = true
 	l.mu.Unlock()
@@ -133,26 +134,33 @@ func (l *Link) putOff(purges []cache.Purge) {
 	}
 }
 
-// toBeThere returns the entry that is to be in the stream of purges: the mark, or the one from
-// which is read on if the position was set back.
-func (l *Link) toBeThere(mark string) string {
+// whence returns from where the streams are read on now, and the mark.
+func (l *Link) whence() (from Position, mark string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.setBack {
-		mark = l.position.Purges
-	}
-	l.setBack, l.recalls = false, false
-	return mark
+	l.recalls = false
+	return l.position, l.mark
 }
 
-// move notes that the streams are read so far, and wakes who waits for it; unless the
-// position is not the one any more from which they were, or a past has come since then: what
-// came with it has not heard what was read.
-func (l *Link) move(from, to Position) {
+// wantMark has the position be the mark where there is none: the server could not be read, and
+// what was purged meanwhile may be lost.
+func (l *Link) wantMark() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.read = time.Now()
-	if l.recalls || l.position != from || l.position == to {
+	l.mark = cmp.Or(l.mark, l.position.Purges)
+}
+
+// move notes that the streams are read so far, and the next mark, and wakes who waits for it;
+// unless a past has come since whence said from where: what came with it has not heard what was
+// read.
+func (l *Link) move(to Position, mark string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.recalls {
+		return
+	}
+	l.read, l.mark = time.Now(), mark
+	if l.position == to {
 		return
 	}
 	l.position = to

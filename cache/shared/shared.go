@@ -87,7 +87,7 @@ type Link struct {
 
 	mu          sync.Mutex
 	position    Position
-	setBack     bool      // position was, and there may be a gap behind it
+	mark        string    // a purge's entry: while it is there nothing is lost that came behind; "" if none
 	recalls     bool      // a past has come since the streams began to be read
 	read        time.Time // when it was the last one
 	clockRead   reading
@@ -161,6 +161,7 @@ func newLink(cfg Config) *Link {
 	} else {
 		l.putOff(cfg.Past.Untold)
 	}
+	l.mark = l.position.Purges
 	return l
 }
 
