@@ -60,7 +60,7 @@ func (d *Daemon) remember(cfg *config.Config) (notes map[string][]byte) {
 // those. When it has, loaded is to be called: until then one of them could be refused as
 // somebody who was never known.
 func (d *Daemon) recollect(notes map[string][]byte) (loaded func()) {
-	loaded = d.doubts.Await()
+	isDone := d.doubts.Await()
 	read := func(name string, v any) { _ = json.Unmarshal(notes[name], v) } // what cannot be read is not known
 	var doubts, distrusted map[string]time.Time
 	var from shared.Past
@@ -81,7 +81,13 @@ func (d *Daemon) recollect(notes map[string][]byte) (loaded func()) {
 	} else {
 		d.kept.before.Recollect(from)
 	}
-	return loaded
+	return func() {
+		d.kept.mu.Lock()
+		defer d.kept.mu.Unlock()
+		// Once more: whom other front ends' hosts have denied may have been read before memory had him.
+		d.kept.before.Recollect(shared.Past{Position: from.Position})
+		isDone()
+	}
 }
 
 // notesOfHosts returns what was learnt of each host. One that cannot be read is another

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"postwhere/cache"
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
@@ -91,6 +92,41 @@ func TestNobodyIsRefusedBeforeTheFileIsRead(t *testing.T) {
 	d.wants(t, "anna@example.com", policy.Defer, "", policy.SourceSearch)
 	loaded()
 	d.waits(t, "anna@example.com", policy.Reject, "")
+}
+
+// An owner comes out of a slow file when it has been read already that another front end's host has
+// denied the mailbox since.
+func TestWhoWasDeniedIsNoOwnerOutOfASlowFile(t *testing.T) {
+	t.Parallel()
+	realhost.EachRedis(t, func(t *testing.T, kind realhost.RedisKind) {
+		r := kind.Start(t, "")
+		text := testbed.SiteText(testbed.StartHost(t, testbed.Having("anna@example.com")))
+		all, _ := startFrontEnds(t, 2, "redis://"+r.Addr(), text)
+		one, two := all[0], all[1]
+		anna := policy.AddressOf("anna", "example.com")
+		two.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+		two.waitTold(t)
+		known, _ := two.memory.Look(cache.Name{Local: "anna", Domain: "example.com"})
+		notes, past := two.notes(), two.tiers.link.Load().Position()
+		hasHeard := func() bool { return two.tiers.link.Load().Position().Denials != past.Denials }
+		hasForgotten := func() bool { return two.memory.Recall(anna, time.Now()).Owner.Says == policy.Unasked }
+		one.tiers.Deny(anna, time.Now())
+		if !realhost.Eventually(func() bool { return hasHeard() && hasForgotten() }) {
+			t.Fatal("it is not heard")
+		}
+		loaded := two.recollect(notes)
+		if !realhost.Eventually(hasHeard) {
+			t.Fatal("it is not heard once more")
+		}
+		two.memory.Restore(known)
+		if hasForgotten() {
+			t.Error("she is not in memory: that is no test")
+		}
+		loaded()
+		if !realhost.Eventually(hasForgotten) {
+			t.Error("she is at mail1, which has denied her")
+		}
+	})
 }
 
 // A host that was no domain's for a while, and comes back as another machine, is asked
