@@ -146,6 +146,8 @@ func (d *Daemon) Adopt(cfg *config.Config) (err error) {
 				d.forgo()
 			}
 		}()
+	} else {
+		before.Hosts = d.world.HostNotes()
 	}
 	w, err := world.New(context.Background(), cfg, d.tiers, before, d.observe, d.log)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"postwhere/cmd/postwhere/testbed"
 	"postwhere/packaging/realhost"
 	"postwhere/policy"
@@ -90,6 +92,28 @@ func TestReloadKeepsOwnersAndForgetsStrangers(t *testing.T) {
 	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
 	if got, want := mail1.Asked(), []string{"anna@example.com", "nobody@example.com", "nobody@example.com"}; !slices.Equal(got, want) {
 		t.Errorf("mail1 was asked about %v, want %v", got, want)
+	}
+}
+
+// A host that has lost its mailboxes is found out by those that it was known to have, and it is
+// known what its connections bear: neither is forgotten, but of a host that is another one now.
+func TestReloadKeepsWhatWasLearntOfHosts(t *testing.T) {
+	mail1, other := testbed.StartHost(t, testbed.Having("anna@example.com")), testbed.StartHost(t, testbed.Having())
+	d, _ := startDaemon(t, testbed.SiteText(mail1))
+	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
+	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
+	learnt := d.world.HostNotes()["mail1"].Known
+	if len(learnt.Witnesses) == 0 || len(learnt.Calibrations) == 0 {
+		t.Fatalf("nothing was learnt: %+v", learnt)
+	}
+	reloads(t, d, testbed.SiteText(mail1)+"[search]\ndeadline = \"9s\"\n")
+	d.wants(t, "nobody@example.com", policy.Reject, "", policy.SourceSearch)
+	if now := d.world.HostNotes()["mail1"].Known; !cmp.Equal(now, learnt) {
+		t.Error(cmp.Diff(learnt, now))
+	}
+	reloads(t, d, testbed.SiteText(other))
+	if now := d.world.HostNotes()["mail1"].Known; len(now.Witnesses) > 0 {
+		t.Errorf("another host is known to have %v", now.Witnesses)
 	}
 }
 

@@ -21,7 +21,7 @@ type HostNote struct {
 
 // Past is what a world has from those before it. The zero value is nothing.
 type Past struct {
-	Hosts   map[string]HostNote // of the last run
+	Hosts   map[string]HostNote // of the last run, or of the world before
 	Doubts  *policy.Doubts      // of all worlds; nil: the world has its own
 	Drained *DrainedHosts       // of the daemon; nil: there is none
 }
