@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,4 +152,41 @@ func TestAYesDoesNotWaitForALateQuestionWhereAConnectionIsIdle(t *testing.T) {
 			t.Errorf("%d connections", n)
 		}
 	}, func(c *Config) { c.Connections = 2 })
+}
+
+// Where a connection could not be had a moment ago no further one is sent for, be one idle: a
+// question goes by the pipe that has room, rather than wait for that moment's end.
+func TestAQuestionDoesNotWaitBesideAPipeWithRoomAfterAFailure(t *testing.T) {
+	var stuck atomic.Bool
+	inCrowd(t, func(t *testing.T, _ *distantHost, p *Prober) {
+		time.Sleep(10 * roundTrip) // another is opened ahead
+		p.cfg.learnt.pace.usual = [2]time.Duration{roundTrip, roundTrip}
+		p.cfg.learnt.budget.refusals.now = mostRefusals
+		for _, held := range p.pool.AcquireAllIdle() {
+			held.Value().used.refusals = mostRefusals - 2 // it leaves when it is answered
+			held.ReleaseUnused()
+		}
+		p.crowd.mu.Lock()
+		p.crowd.pipes++ // another is stuck
+		p.crowd.mu.Unlock()
+		stuck.Store(true)
+		var asking sync.WaitGroup
+		asking.Go(func() { wantSays(t, p, "anna@d.test", policy.Yes) })
+		time.Sleep(roundTrip * 3 / 4)
+		p.crowd.mu.Lock()
+		p.crowd.failed = time.Now()
+		p.crowd.mu.Unlock()
+		if p.pool.Stat().IdleResources() == 0 {
+			t.Error("no connection is idle")
+		}
+		begun := time.Now()
+		wantSays(t, p, "stranger@d.test", policy.No)
+		if took := time.Since(begun); took > lineRest/2 {
+			t.Errorf("after %s", took)
+		}
+		asking.Wait()
+		p.crowd.mu.Lock()
+		p.crowd.pipes--
+		p.crowd.mu.Unlock()
+	}, func(c *Config) { c.Connections = 2 }, stuckWhile(&stuck))
 }

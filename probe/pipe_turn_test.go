@@ -68,16 +68,20 @@ func TestALineDoesNotWaitForAConnectionWhereOneIsIdle(t *testing.T) {
 			t.Errorf("after %s", took)
 		}
 		asking.Wait()
-	}, func(c *Config) {
+	}, func(c *Config) { c.Connections = 3 }, stuckWhile(&stuck))
+}
+
+// stuckWhile has connections take their time to come about.
+func stuckWhile(stuck *atomic.Bool) func(*Config) {
+	return func(c *Config) {
 		dial := c.dial
-		c.Connections = 3
 		c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			if stuck.Load() {
 				time.Sleep(20 * time.Second)
 			}
 			return dial(ctx, network, address)
 		}
-	})
+	}
 }
 
 // A connection of which nothing is left when its questions are written says QUIT with them,
