@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,12 +24,18 @@ type way struct {
 type having string
 
 const (
-	some      having = "some"
-	nobody    having = "nobody"
-	everybody having = "everybody"
+	some       having = "some"
+	nobody     having = "nobody"
+	postmaster having = "postmaster" // as Exim, before it looks who is there
+	everybody  having = "everybody"
 )
 
 var (
+	// plainRefusals count from any host.
+	plainRefusals = []string{
+		"550 5.1.1 <ADDRESS>: Recipient address rejected: User unknown",
+		"550 5.1.1 User unknown",
+	}
 	// vagueRefusals count only from a host that is seen to accept somebody.
 	vagueRefusals = []string{
 		"550 5.1.0 <ADDRESS>: no such user",
@@ -38,12 +45,8 @@ var (
 		"550 5.1.1 <ADDRESS>: Recipient address rejected: undeliverable address: unknown",
 		"550 5.1.1 <ADDRESS>: Sender address rejected: User unknown",
 	}
-	// refusals are how hosts refuse strangers.
-	refusals = append([]string{
-		"550 5.1.1 <ADDRESS>: Recipient address rejected: User unknown",
-		"550 5.1.1 User unknown",
-		"450 4.1.1 <ADDRESS>: Recipient address rejected: User unknown", // soft_bounce
-	}, vagueRefusals...)
+	softBounce = "450 4.1.1 <ADDRESS>: Recipient address rejected: User unknown"
+	refusals   = slices.Concat(plainRefusals, vagueRefusals, []string{softBounce})
 	// excuses are not about the mailbox.
 	excuses = []string{
 		"550 5.7.1 <ADDRESS>: Relay access denied",
@@ -58,13 +61,13 @@ var (
 // reply is what the host says instead of what a distant host says.
 func (w way) reply(line, said string) (reply string, refused bool) {
 	verb, arg, _ := strings.Cut(line, " ")
-	isThere := strings.HasPrefix(said, "2") || isAbout(arg, "postmaster")
+	isThere := strings.HasPrefix(said, "2") && w.has != postmaster || isAbout(arg, "postmaster")
 	switch {
 	case verb != "VRFY" && verb != "RCPT":
 		return said, false
 	case verb == "VRFY" && w.blind:
 		return "502 5.5.1 VRFY command is disabled", true
-	case w.has == nobody || w.has == some && !isThere:
+	case w.has == nobody || w.has != everybody && !isThere:
 		return replaceAddress(w.refusal, arg), true
 	case verb == "VRFY":
 		return "252 2.0.0 " + arg, false
@@ -74,16 +77,20 @@ func (w way) reply(line, said string) (reply string, refused bool) {
 
 func oneOf[T any](chance *rand.Rand, all []T) T { return all[chance.IntN(len(all))] }
 
-// anyWays are of two hosts, of which one at least has the mailboxes. A host that refuses a
-// mailbox which the other has, in a form that is a no from any host, cannot be told from
-// one that knows better: that is left out. All others show in how they were calibrated that
-// they are not to be believed.
+// isBelieved tells whether a host that has no mailbox shows it in no way but that it refuses
+// those which the other was seen to have. Until one was seen nobody can know: it refuses what is
+// there in the form in which it would refuse a stranger.
+func (w way) isBelieved() bool {
+	return w.has == postmaster || w.has == nobody && slices.Contains(plainRefusals, w.refusal)
+}
+
+// anyWays are of two hosts, of which one at least has the mailboxes. They greet differently: of
+// hosts that do not, nothing of this can be known.
 func anyWays(chance *rand.Rand) (ways [2]way) {
 	one := way{some, oneOf(chance, refusals), chance.IntN(2) == 0}
-	two := way{oneOf(chance, []having{some, nobody, nobody, everybody}), oneOf(chance, vagueRefusals), chance.IntN(2) == 0}
+	two := way{oneOf(chance, []having{some, nobody, nobody, nobody, postmaster, everybody}), oneOf(chance, refusals), chance.IntN(2) == 0}
 	switch {
 	case two.has == some:
-		two.refusal = oneOf(chance, refusals)
 	case chance.IntN(4) == 0:
 		two.refusal = oneOf(chance, excuses)
 	case chance.IntN(3) > 0: // in the very words
@@ -123,6 +130,14 @@ func anyBalance(t *testing.T, seed uint64) {
 	}
 	p := knows(Knowledge{})
 	p.cfg.learnt.budget.refusals.now = 1 + chance.IntN(mostRefusals)
+	if ways[0].isBelieved() || ways[1].isBelieved() { // as long as nobody is known to be there
+		for _, witness := range []string{"anna@d.test", "anna@e.test"} {
+			for ask(t, p, witness).Says != policy.Yes {
+				p.CloseIdle()
+				time.Sleep(time.Second)
+			}
+		}
+	}
 	for range chance.IntN(8) { // both are known, or one, or none
 		wantNot(t, p, "nobody@d.test", policy.Yes)
 		p.CloseIdle()

@@ -99,9 +99,9 @@ func (p *Prober) askInCrowd(ctx context.Context, a policy.Address) (policy.Answe
 	switch m.says {
 	case policy.Yes:
 		p.calibrations.sawAcceptance(one.key, a.String())
-		p.testimony.yes(a.Domain(), a.String(), time.Now())
+		p.testimony.yes(a.Domain(), one.key.greeting, a.String(), time.Now())
 	case policy.No:
-		if p.testimony.toAsk(a.Domain(), time.Now()) != nil {
+		if p.testimony.toAsk(a.Domain(), one.key.greeting, time.Now()) != nil {
 			return answer, false // somebody has to vouch for it
 		}
 		if time.Since(r.at) >= p.cfg.MostAge {

@@ -33,12 +33,11 @@ type KnownCalibration struct {
 }
 
 // KnownWitnesses are mailboxes of a domain that the host was seen to have, the
-// latest first. At is the minute of the last yes, Doubted that since when it refuses
-// them all; zero: it does not.
+// latest first. Doubted is the minute since when it refuses them all; zero: it does not.
 type KnownWitnesses struct {
-	Domain      string
-	Addresses   []string
-	At, Doubted time.Time
+	Domain    string
+	Addresses []string
+	Doubted   time.Time
 }
 
 // KnownAllowance is how many questions of a kind a connection bears. Ceiling is
@@ -111,36 +110,33 @@ func (c *calibrations) restore(all []KnownCalibration, now time.Time) {
 	}
 }
 
-// export returns the witnesses that may have to vouch. Minutes are enough: a yes
-// that is taken for older than it is makes the host be asked the sooner.
+// export returns the witnesses that may have to vouch.
 func (t *testimony) export(now time.Time) []KnownWitnesses {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var all []KnownWitnesses
 	for domain, s := range t.known {
 		if !s.gone(now) {
-			all = append(all, KnownWitnesses{domain, slices.Clone(s.addresses), s.at.Truncate(time.Minute).UTC(), s.doubted.Truncate(time.Minute).UTC()})
+			all = append(all, KnownWitnesses{domain, slices.Clone(s.addresses), s.doubted.Truncate(time.Minute).UTC()})
 		}
 	}
 	slices.SortFunc(all, func(a, b KnownWitnesses) int { return strings.Compare(a.Domain, b.Domain) })
 	return all
 }
 
-// restore takes over the witnesses. If the clock was set back they have to vouch.
+// restore takes over the witnesses, who have to vouch before the next no.
 func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, k := range all {
-		at := anchored(k.At, now)
-		if at.After(now) {
-			at = now.Add(-witnessFresh)
-		}
 		for _, address := range slices.Backward(k.Addresses) {
 			// They go to the host as they are.
 			if a, err := policy.ParseAddress(address); err == nil && a.String() == address {
-				t.yes(k.Domain, address, at)
+				t.witness(k.Domain, address)
 			}
 		}
-		if !k.Doubted.IsZero() {
-			t.doubt(k.Domain, anchored(k.Doubted, now))
+		if s := t.known[k.Domain]; s != nil && !k.Doubted.IsZero() {
+			s.doubted = anchored(k.Doubted, now)
 		}
 	}
 }

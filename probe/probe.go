@@ -252,7 +252,7 @@ func (p *Prober) question(ctx context.Context, s *session, a policy.Address, ans
 		switch m.says {
 		case policy.Yes:
 			p.calibrations.sawAcceptance(k, q.address)
-			p.testimony.yes(a.Domain(), q.address, time.Now())
+			p.testimony.yes(a.Domain(), k.greeting, q.address, time.Now())
 		case policy.No:
 			if m, err = p.vouch(ctx, s, q, a.Domain(), m); err != nil {
 				return m, err

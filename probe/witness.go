@@ -14,9 +14,11 @@ import (
 // A host whose directory is broken, or that is shut for maintenance, may say "user
 // unknown" to everybody, in the very words in which it refuses a stranger. So a no
 // is believed only from a host that has lately said yes to somebody, or still
-// does: the mailboxes that it was seen to have are its witnesses.
+// does: the mailboxes that it was seen to have are its witnesses. Of several behind one
+// name each has to, or one that is broken would be vouched for by what another says.
 const (
 	witnesses    = 3
+	mostBehind   = 32              // hosts behind one name of which it is known when they said yes
 	witnessFresh = 5 * time.Minute // a yes so long ago vouches for a no
 	// witnessLife is how long a host that refuses all of its witnesses is not
 	// believed: they may have moved away, and then it is right. It begins when it
@@ -24,7 +26,7 @@ const (
 	witnessLife = 4 * time.Hour
 )
 
-// testimony is what one host was seen to have, by domain. The zero value is ready;
+// testimony is what the hosts behind one name were seen to have, by domain. The zero value is ready;
 // it may be used concurrently.
 type testimony struct {
 	mu    sync.Mutex
@@ -32,36 +34,48 @@ type testimony struct {
 }
 
 type had struct {
-	addresses []string  // in the form of the dialogue, the latest first
-	at        time.Time // of the last yes
-	doubted   time.Time // since when it refuses them all; zero: it does not
+	addresses []string             // in the form of the dialogue, the latest first
+	said      map[string]time.Time // when the host of each greeting last said yes
+	doubted   time.Time            // since when it refuses them all; zero: it does not
 }
 
-// yes notes that the host has a mailbox. Its postmaster's is none: every host must
-// take mail for him (RFC 5321 section 4.5.1), and Exim, as it comes, does so before it
-// looks whether there is one.
-func (t *testimony) yes(domain, address string, now time.Time) {
+// yes notes that the host of that greeting has a mailbox. Its postmaster's is none: every
+// host must take mail for him (RFC 5321 section 4.5.1), and Exim, as it comes, does so
+// before it looks whether there is one.
+func (t *testimony) yes(domain, greeting, address string, now time.Time) {
 	if strings.EqualFold(address, "postmaster@"+domain) {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	s := t.witness(domain, address)
+	if s == nil {
+		return
+	}
+	if len(s.said) >= mostBehind {
+		clear(s.said)
+	}
+	s.said[greeting], s.doubted = now, time.Time{}
+}
+
+// witness notes a mailbox, and returns what is known of its domain; nil if there are too
+// many. The lock is held.
+func (t *testimony) witness(domain, address string) *had {
 	if t.known == nil {
 		t.known = make(map[string]*had)
 	}
 	s := t.known[domain]
 	if s == nil {
 		if len(t.known) >= maxCalibrations {
-			return
+			return nil
 		}
-		s = &had{}
+		s = &had{said: make(map[string]time.Time)}
 		t.known[domain] = s
 	}
-	s.at, s.doubted = now, time.Time{}
-	if slices.Contains(s.addresses, address) {
-		return
+	if !slices.Contains(s.addresses, address) {
+		s.addresses = append([]string{address}, s.addresses[:min(len(s.addresses), witnesses-1)]...)
 	}
-	s.addresses = append([]string{address}, s.addresses[:min(len(s.addresses), witnesses-1)]...)
+	return s
 }
 
 // doubt notes that the host refuses all of its witnesses.
@@ -79,13 +93,13 @@ func (s *had) gone(now time.Time) bool {
 	return !s.doubted.IsZero() && now.Sub(s.doubted) >= witnessLife
 }
 
-// toAsk returns the mailboxes that have to vouch for a no, none if the host has
-// said yes a short while ago, or is believed though it refuses them all.
-func (t *testimony) toAsk(domain string, now time.Time) []string {
+// toAsk returns the mailboxes that have to vouch for a no, none if the host of that greeting
+// has said yes a short while ago, or is believed though it refuses them all.
+func (t *testimony) toAsk(domain, greeting string, now time.Time) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.known[domain]
-	if s == nil || now.Sub(s.at) < witnessFresh || s.gone(now) {
+	if s == nil || now.Sub(s.said[greeting]) < witnessFresh || s.gone(now) {
 		return nil
 	}
 	return slices.Clone(s.addresses)
@@ -94,7 +108,7 @@ func (t *testimony) toAsk(domain string, now time.Time) []string {
 // vouch lets the host's witnesses vouch for a no: one that it still has is enough.
 // If there is none the answer is unsure.
 func (p *Prober) vouch(ctx context.Context, s *session, q question, domain string, m meaning) (meaning, error) {
-	asked := p.testimony.toAsk(domain, time.Now())
+	asked := p.testimony.toAsk(domain, s.greeting, time.Now())
 	if len(asked) == 0 {
 		return m, nil
 	}
@@ -111,7 +125,7 @@ func (p *Prober) vouch(ctx context.Context, s *session, q question, domain strin
 		w := q
 		w.address = address
 		if w.accepts(r) {
-			p.testimony.yes(domain, address, time.Now())
+			p.testimony.yes(domain, s.greeting, address, time.Now())
 			return m, nil
 		}
 		said := w.read(r)

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,7 +13,9 @@ import (
 func grewOld(p *Prober, domain string, age time.Duration) {
 	p.testimony.mu.Lock()
 	defer p.testimony.mu.Unlock()
-	p.testimony.known[domain].at = time.Now().Add(-age)
+	for greeting := range p.testimony.known[domain].said {
+		p.testimony.known[domain].said[greeting] = time.Now().Add(-age)
+	}
 }
 
 // brokenLater is a host that has anna, and refuses everybody once it is broken.
@@ -39,6 +42,31 @@ func TestNoOfAHostThatRefusesEverybodyIsNotBelieved(t *testing.T) {
 		wantSays(t, p, "bert@d.test", policy.Unsure)
 		broken.Store(false)
 		wantSays(t, p, "bert@d.test", policy.No)
+	}
+}
+
+// Two hosts stand behind one name, the directory of the second is broken. What the first says
+// does not vouch for it.
+func TestAYesOfOneHostVouchesForNoOtherBehindItsName(t *testing.T) {
+	for _, vrfy := range []bool{true, false} {
+		usual, nobody := has(vrfy, "anna"), has(vrfy)
+		p := ofHost(t, newHost(t, func(d *dialogue, verb, arg string) string {
+			switch {
+			case verb == "GREETING":
+				return fmt.Sprintf("220 fake%d.test ESMTP", d.n%2)
+			case d.n%2 == 0:
+				return nobody(d, verb, arg)
+			}
+			return usual(d, verb, arg)
+		}))
+		for range 3 {
+			wantSays(t, p, "anna@d.test", policy.Yes)
+			wantSays(t, p, "bert@d.test", policy.No)
+			p.CloseIdle()
+			wantSays(t, p, "anna@d.test", policy.Unsure)
+			wantSays(t, p, "bert@d.test", policy.Unsure)
+			p.CloseIdle()
+		}
 	}
 }
 
