@@ -33,10 +33,12 @@ type KnownCalibration struct {
 }
 
 // KnownWitnesses are mailboxes of a domain that the host was seen to have, the
-// latest first. Doubted is the minute since when it refuses them all; zero: it does not.
+// latest first. Said is the minute of the last yes from the host of each greeting, Doubted
+// that since when it refuses them all; zero: it does not.
 type KnownWitnesses struct {
 	Domain    string
 	Addresses []string
+	Said      map[string]time.Time
 	Doubted   time.Time
 }
 
@@ -110,21 +112,29 @@ func (c *calibrations) restore(all []KnownCalibration, now time.Time) {
 	}
 }
 
-// export returns the witnesses that may have to vouch.
+// export returns the witnesses that may have to vouch. Minutes are enough: a yes
+// that is taken for older than it is makes the host be asked the sooner.
 func (t *testimony) export(now time.Time) []KnownWitnesses {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var all []KnownWitnesses
 	for domain, s := range t.known {
-		if !s.gone(now) {
-			all = append(all, KnownWitnesses{domain, slices.Clone(s.addresses), s.doubted.Truncate(time.Minute).UTC()})
+		if s.gone(now) {
+			continue
 		}
+		k := KnownWitnesses{domain, slices.Clone(s.addresses), make(map[string]time.Time), s.doubted.Truncate(time.Minute).UTC()}
+		for greeting, at := range s.said {
+			if utf8.ValidString(greeting) { // it would not come back as it was
+				k.Said[greeting] = at.Truncate(time.Minute).UTC()
+			}
+		}
+		all = append(all, k)
 	}
 	slices.SortFunc(all, func(a, b KnownWitnesses) int { return strings.Compare(a.Domain, b.Domain) })
 	return all
 }
 
-// restore takes over the witnesses, who have to vouch before the next no.
+// restore takes over the witnesses. If the clock was set back they have to vouch.
 func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -135,7 +145,16 @@ func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
 				t.witness(k.Domain, address)
 			}
 		}
-		if s := t.known[k.Domain]; s != nil && !k.Doubted.IsZero() {
+		s := t.known[k.Domain]
+		if s == nil {
+			continue
+		}
+		for greeting, at := range k.Said {
+			if !at.After(now) && len(s.said) < mostBehind {
+				s.said[greeting] = anchored(at, now)
+			}
+		}
+		if !k.Doubted.IsZero() {
 			s.doubted = anchored(k.Doubted, now)
 		}
 	}

@@ -80,12 +80,18 @@ func TestWitnessesVouchOverARestart(t *testing.T) {
 	h, broken := brokenLater(t, true)
 	p := ofHost(t, h)
 	wantSays(t, p, "anna@d.test", policy.Yes)
+	grewOld(p, "d.test", witnessFresh)
 	k := handedOn(t, p.Knowledge())
 	p.Close()
 	broken.Store(true)
 	p = ofHost(t, h, knowing(k))
 	wantSays(t, p, "bert@d.test", policy.Unsure)
 	p.Close()
+	for greeting := range k.Witnesses[0].Said { // the clock was set back
+		k.Witnesses[0].Said[greeting] = time.Now().Add(time.Hour)
+	}
+	p = ofHost(t, h, knowing(k))
+	wantSays(t, p, "bert@d.test", policy.Unsure)
 	k = handedOn(t, p.Knowledge())
 	if k.Witnesses[0].Doubted.IsZero() {
 		t.Error("it is forgotten that the host refuses its witnesses")
