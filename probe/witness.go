@@ -26,8 +26,8 @@ const (
 	witnessLife = 4 * time.Hour
 )
 
-// testimony is what the hosts behind one name were seen to have, by domain. The zero value is ready;
-// it may be used concurrently.
+// testimony is what the hosts behind one name were seen to have, by domain. The zero value
+// is ready; it may be used concurrently.
 type testimony struct {
 	mu    sync.Mutex
 	known map[string]*had
