@@ -84,8 +84,8 @@ func TestDebsLife(t *testing.T) {
 const stillAsks = `postwhere: Postfix still asks postwhere, and without it tells clients to try again later.
   "postwhere postfix --undo" detaches it: `
 
-// refused is what who asks is told by nobody.
-var refused = []string{"/run/ask: connect: Connection refused", "/run/ask: line 3: /dev/tcp/127.0.0.1/10045: Connection refused", "refused"}
+// refused is what who asks is told where nobody listens.
+var refused = []string{"refused"}
 
 func (s *site) wantsVersion(t *testing.T, version string) {
 	t.Helper()

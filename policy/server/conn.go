@@ -18,27 +18,30 @@ import (
 // (smtpd_policy_service_max_idle, 300 s).
 const maxIdle = 15 * time.Minute
 
+// courtesy is how long a client that has just connected has to begin its first
+// request, though the server drains: it has been let in, and nobody has told it
+// anything yet. Of a connection that was of use once Postfix knows that it may be
+// closed meanwhile, and puts its request again on another.
+const courtesy = time.Second
+
 // Conn is one connection of a client's. A Session reads from it and writes to it
 // in one goroutine, and tells by Await and Answered where requests begin and end.
 // Each write has a deadline of its own. Close may be called concurrently.
 type Conn struct {
 	net.Conn
 	s       *Server
+	begun   time.Time // when it was accepted
+	used    bool      // a request was begun; Server.mu
 	busy    bool      // between the first byte of a request and the end of its reply; Server.mu
 	patient time.Time // until when a silent client is waited for, if that is what the read deadline says
 }
 
-// start serves a connection in a goroutine of its own, unless the server drains,
-// and calls done when it is closed.
+// start serves a connection in a goroutine of its own, and calls done when it is
+// closed.
 func (s *Server) start(nc net.Conn, done func()) {
-	c := &Conn{Conn: nc, s: s}
+	c := &Conn{Conn: nc, s: s, begun: time.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
-		nc.Close()
-		done()
-		return
-	}
 	s.conns[c] = struct{}{}
 	s.wg.Go(func() {
 		defer done()
@@ -62,14 +65,29 @@ func (s *Server) isDraining() bool {
 	return s.draining
 }
 
-// setBusy notes whether a request is under way. It returns false if the server
-// drains: then no request is begun, and none follows.
-func (c *Conn) setBusy(busy bool) bool {
+// begin notes that a request is under way. It returns false if the server drains:
+// then only the first one of a connection is begun.
+func (c *Conn) begin() bool {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	c.busy = busy
-	return !c.s.draining
+	first := !c.used
+	c.busy, c.used = true, true
+	return first || !c.s.draining
 }
+
+// wait lets reads fail from then on, or when the server does not wait that long.
+func (c *Conn) wait(until time.Time) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.patient = until
+	if c.s.draining {
+		until = c.lastCall()
+	}
+	c.SetReadDeadline(until)
+}
+
+// lastCall is until when a server that drains waits for the first request.
+func (c *Conn) lastCall() time.Time { return c.begun.Add(courtesy) }
 
 // Await waits, between requests, for the first byte of one, which r, a reader of
 // c, then has; see Hurry. idle is how long the client may be silent, to within an
@@ -78,8 +96,7 @@ func (c *Conn) setBusy(busy bool) bool {
 func (c *Conn) Await(r *bufio.Reader, idle time.Duration) bool {
 	// A deadline costs as much as all the rest here: one that will do is left.
 	if now := time.Now(); c.patient.Sub(now) < idle-idle/8 {
-		c.patient = now.Add(idle)
-		c.SetReadDeadline(c.patient)
+		c.wait(now.Add(idle))
 	}
 	if _, err := r.Peek(1); err != nil {
 		if err != io.EOF && !c.s.isDraining() {
@@ -87,7 +104,7 @@ func (c *Conn) Await(r *bufio.Reader, idle time.Duration) bool {
 		}
 		return false
 	}
-	return c.setBusy(true)
+	return c.begin()
 }
 
 // Hurry gives the client the ReadTimeout for what is yet to come of a request. Who
@@ -99,7 +116,12 @@ func (c *Conn) Hurry() {
 
 // Answered says that the reply to a request is written. It returns false if the
 // server drains: then none follows.
-func (c *Conn) Answered() bool { return c.setBusy(false) }
+func (c *Conn) Answered() bool {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.busy = false
+	return !c.s.draining
+}
 
 // exchanges returns the Session that answers requests by exchange until the client
 // leaves, breaks the protocol, or the server drains. Requests that come in one

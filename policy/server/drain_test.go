@@ -13,18 +13,54 @@ import (
 func TestShutdownClosesIdleConnectionsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Options{})
-		fresh, _ := b.connect()
+		silent, _ := b.connect()
+		time.Sleep(courtesy)
 		used, _ := b.connect()
 		say(t, used, "hello\n")
 		hear(t, used, "got hello\n")
 		synctest.Wait()
+		start := time.Now()
 		b.end()
-		hearEnd(t, fresh)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		hearEnd(t, silent)
 		hearEnd(t, used)
 		if l := b.log.lines(); len(l) > 0 {
 			t.Errorf("logged %q", l)
 		}
 	})
+}
+
+// Who has just been let in is on the way to ask: he is answered, if he does.
+func TestShutdownWaitsForWhoHasJustCome(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, Options{})
+			asks, _ := b.connect()
+			silent, _ := b.connect()
+			if !late {
+				synctest.Wait()
+			}
+			start := time.Now()
+			ended := make(chan error, 1)
+			go func() { ended <- b.s.Shutdown(context.Background()) }()
+			time.Sleep(courtesy / 2)
+			say(t, asks, "hello\nand more\n")
+			hear(t, asks, "got hello\n")
+			hearEnd(t, asks)
+			hearEnd(t, silent)
+			if err := errors.Join(<-ended, <-b.ended); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(start); took != courtesy {
+				t.Errorf("Shutdown took %v", took)
+			}
+			if l := b.log.lines(); len(l) > 0 {
+				t.Errorf("logged %q", l)
+			}
+		})
+	}
 }
 
 func TestShutdownWaitsForTheRequestUnderWay(t *testing.T) {
@@ -112,14 +148,17 @@ func (l *lateListener) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-func TestShutdownClosesALateConnection(t *testing.T) {
+func TestShutdownAnswersALateConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, served := net.Pipe()
 		s := New("fake", lines(nil), Options{})
-		ended := make(chan error, 1)
+		ended := make(chan error, 2)
 		go func() { ended <- s.Serve(&lateListener{newFakeListener(), served}) }()
 		synctest.Wait()
-		if err := errors.Join(s.Shutdown(context.Background()), <-ended); err != nil {
+		go func() { ended <- s.Shutdown(context.Background()) }()
+		say(t, client, "hello\n")
+		hear(t, client, "got hello\n")
+		if err := errors.Join(<-ended, <-ended); err != nil {
 			t.Error(err)
 		}
 		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {

@@ -104,8 +104,9 @@ func NewSessions(face string, session Session, opt Options) *Server {
 }
 
 // Shutdown drains the server: it closes the listeners and the idle connections
-// at once, and each busy connection when the reply to its request is written. It
-// returns nil when all are gone. When ctx ends first, it ends the context of the
+// at once, each busy connection when the reply to its request is written, and one
+// that was just opened when it has had time for a request. It returns nil when all
+// are gone. When ctx ends first, it ends the context of the
 // exchanges, closes what is left, and returns ctx's error when that is gone.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -117,7 +118,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		l.Close()
 	}
 	for c := range s.conns {
-		if !c.busy {
+		switch {
+		case c.busy:
+		case !c.used:
+			c.SetReadDeadline(c.lastCall())
+		default:
 			c.Close()
 		}
 	}
