@@ -131,7 +131,7 @@ func (p *Prober) tryNonsense(ctx context.Context, s *session, method Method, dom
 // askUnworn asks, and makes an error of a reply that is about the connection, if
 // that was used before: it must not be remembered as the host's way.
 func (p *Prober) askUnworn(ctx context.Context, s *session, method Method, address string) (policy.Reply, error) {
-	p.alsoCounts()
+	alsoCounts(p.rate)
 	r, err := s.ask(ctx, method, address)
 	if err == nil && wearsOut(r) && !s.first() {
 		err = s.over

@@ -24,12 +24,13 @@ func (p *Prober) connect(ctx context.Context) (*session, error) {
 	if !ok {
 		return nil, errBusy
 	}
-	s, err := p.health.open(ctx, func() (*session, error) {
-		s, err := p.dial(ctx)
+	var s *session
+	err := p.health.reach(ctx, func() (err error) {
+		s, err = p.dial(ctx)
 		if errors.Is(err, errBusy) && p.grants.refused(alone, time.Now()) {
 			err = fmt.Errorf("%w: %s", errGreeting, err.Error())
 		}
-		return s, err
+		return err
 	})
 	if err != nil {
 		p.grants.failed()

@@ -29,16 +29,24 @@ var errBusy = errors.New("the host wants no more connections")
 // errGivenUp: the asker's time was up before the host's. That says nothing of it.
 var errGivenUp = errors.New("not waited for")
 
-// health is the breaker of one host. A connection that could not be opened opens
-// it: from then on who asks is told at once, and the host is tried in the
-// background until it answers. It may be used concurrently; close ends it.
+// errSilent: a host that is asked by datagrams was silent for so long, to everybody,
+// that it is taken to be down.
+var errSilent = errors.New("no answer in time")
+
+// errPassedOver: it was silent to this question only.
+var errPassedOver = errors.New("no answer to this question in time")
+
+// health is the breaker of one host. A connection that could not be opened, or a
+// datagram that nobody answers, opens it: from then on who asks is told at once, and
+// the host is tried in the background until it answers. It may be used concurrently;
+// close ends it.
 type health struct {
-	breaker *gobreaker.CircuitBreaker[*session]
+	breaker *gobreaker.CircuitBreaker[struct{}]
 	outage  atomic.Pointer[outage]
-	why     atomic.Pointer[error] // why the last connection could not be opened
-	reached atomic.Bool           // a connection was opened once
+	why     atomic.Pointer[error] // why the host could not be reached the last time
+	reached atomic.Bool           // it was once
 	log     *slog.Logger
-	revive  func(context.Context) error // opens a connection that is kept
+	revive  func(context.Context) error // tries to reach it, by reach
 
 	mu     sync.Mutex // nobody begins to try while close begins to wait
 	ctx    context.Context
@@ -52,19 +60,22 @@ type outage struct {
 	why   error
 }
 
-// newHealth returns the health of a host that is taken to be up. revive opens a
-// connection through open, and keeps it.
+// newHealth returns the health of a host that is taken to be up. revive tries to
+// reach it by reach.
 func newHealth(log *slog.Logger, revive func(context.Context) error) *health {
 	h := &health{log: log, revive: revive}
 	h.ctx, h.stop = context.WithCancel(context.Background())
-	h.breaker = gobreaker.NewCircuitBreaker[*session](gobreaker.Settings{
+	h.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:     firstTry / 2, // half open when the background tries
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures > 0 },
 		IsExcluded: func(err error) bool {
-			return errors.Is(err, errGivenUp) || errors.Is(err, context.Canceled)
+			return errors.Is(err, errGivenUp) || errors.Is(err, context.Canceled) || errors.Is(err, errNotByMinger)
 		},
-		// A host that has as many connections as it wants is up, and has answered.
-		IsSuccessful:  func(err error) bool { return err == nil || errors.Is(err, errBusy) },
+		// A host that has as many connections as it wants is up, and has answered, as
+		// one that has answered others.
+		IsSuccessful: func(err error) bool {
+			return err == nil || errors.Is(err, errBusy) || errors.Is(err, errPassedOver)
+		},
 		OnStateChange: h.changed,
 	})
 	return h
@@ -72,29 +83,30 @@ func newHealth(log *slog.Logger, revive func(context.Context) error) *health {
 
 type revivingKey struct{}
 
-// open opens a connection by dial, unless the host is known to be down.
-func (h *health) open(ctx context.Context, dial func() (*session, error)) (*session, error) {
+// reach runs try, which says whether the host could be reached, unless it is known to
+// be down.
+func (h *health) reach(ctx context.Context, try func() error) error {
 	if err := h.err(); err != nil && ctx.Value(revivingKey{}) == nil {
-		return nil, err
+		return err
 	}
-	s, err := h.breaker.Execute(func() (*session, error) {
-		s, err := dial()
+	_, err := h.breaker.Execute(func() (struct{}, error) {
+		err := try()
 		if err != nil {
-			if isOver(ctx) {
+			if isOver(ctx) && !errors.Is(err, errSilent) {
 				err = fmt.Errorf("%w: %w", errGivenUp, err)
 			}
 			h.why.Store(&err)
 		} else {
 			h.reached.Store(true)
 		}
-		return s, err
+		return struct{}{}, err
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		if down := h.err(); down != nil {
 			err = down
 		}
 	}
-	return s, err
+	return err
 }
 
 // err returns why the host is not asked, nil if it is.
@@ -130,7 +142,7 @@ func (h *health) try() {
 	}
 }
 
-// keepTrying tries the host until a connection can be opened.
+// keepTrying tries the host until it can be reached.
 func (h *health) keepTrying() {
 	pace := backoff.NewExponentialBackOff()
 	pace.InitialInterval, pace.MaxInterval = firstTry, lastTry

@@ -33,13 +33,14 @@ func (p *MingerProber) open(ctx context.Context, remote string) (net.Conn, error
 }
 
 // exchange puts a question until it is answered, and returns the first reply
-// that is about the address. It takes ReplyTimeout at most, and ends with ctx.
+// that is about the address. It takes ReplyTimeout at most, and ends with ctx. The
+// error tells what a silence says of the host: errSilent, errPassedOver or, where ctx
+// has ended early, neither.
 func (p *MingerProber) exchange(ctx context.Context, remote, mailbox string) (reply mingerReply, err error) {
 	query, err := mingerQuery(mailbox, p.secret)
 	if err != nil {
 		return mingerReply{}, err
 	}
-	defer func() { p.note(ctx, err) }()
 	// Not before now: what is in a socket already when the question goes out
 	// cannot be its answer.
 	conn, err := p.open(ctx, remote)
@@ -50,7 +51,8 @@ func (p *MingerProber) exchange(ctx context.Context, remote, mailbox string) (re
 	defer hurry(ctx, conn)()
 	e := mingerExchange{Conn: conn, mailbox: mailbox, trace: mingerTracer(ctx, p.cfg.Name)}
 	_, e.digest, _ = strings.Cut(query, " d=")
-	end := time.Now().Add(p.cfg.ReplyTimeout)
+	begun := time.Now()
+	end := begun.Add(p.cfg.ReplyTimeout)
 	for wait := mingerRepeat; ; wait *= 2 {
 		until := time.Now().Add(wait)
 		if until.After(end) {
@@ -59,27 +61,22 @@ func (p *MingerProber) exchange(ctx context.Context, remote, mailbox string) (re
 		reply, err := e.put(ctx, query, until)
 		switch {
 		case err == nil:
+			p.heard.Store(new(time.Now()))
 			return reply, nil
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && time.Since(begun) < p.cfg.ConnectTimeout:
 			return reply, ctx.Err()
+		case ctx.Err() != nil, !time.Now().Before(end):
+			return reply, e.silence(p.heardSince(begun))
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return reply, err
-		case !time.Now().Before(end):
-			return reply, e.silence()
 		}
 	}
 }
 
-// note keeps how the last question went, for State. One that its asker gave up
-// says nothing of the host.
-func (p *MingerProber) note(ctx context.Context, err error) {
-	switch {
-	case err == nil:
-		p.reached.Store(true)
-		p.outage.Store(nil)
-	case ctx.Err() == nil:
-		p.outage.CompareAndSwap(nil, &outage{since: time.Now(), why: err})
-	}
+// heardSince tells whether the host has answered anybody since then.
+func (p *MingerProber) heardSince(begun time.Time) bool {
+	heard := p.heard.Load()
+	return heard != nil && heard.After(begun)
 }
 
 // hurry lets reading and writing fail from the end of ctx on, until the returned
@@ -152,11 +149,15 @@ func (e *mingerExchange) hide(text string) string {
 }
 
 // silence is the error of a question that nobody answered.
-func (e *mingerExchange) silence() error {
-	if e.stray != "" {
-		return fmt.Errorf("no answer in time; it was asked %d times, and said %q, which is none", e.sent, clipped(e.stray))
+func (e *mingerExchange) silence(othersAreAnswered bool) error {
+	err := errSilent
+	if othersAreAnswered {
+		err = errPassedOver
 	}
-	return fmt.Errorf("no answer in time; it was asked %d times", e.sent)
+	if e.stray != "" {
+		return fmt.Errorf("%w; it was asked %d times, and said %q, which is none", err, e.sent, clipped(e.stray))
+	}
+	return fmt.Errorf("%w; it was asked %d times", err, e.sent)
 }
 
 // refused says in words what ICMP's port unreachable means.

@@ -37,10 +37,11 @@ type MingerProber struct {
 	closing      chan struct{} // closed by Close
 	rate         *rate.Limiter // nil: there is none
 	closed       sync.Once
+	health       *health
 	calibrations calibrations
 	tally        tally
-	reached      atomic.Bool            // it has answered once
-	outage       atomic.Pointer[outage] // why the last question had no answer; nil: it had
+	heard        atomic.Pointer[time.Time] // when it answered last; nil: never
+	domain       atomic.Pointer[string]    // that was asked about last
 
 	mu     sync.Mutex
 	remote string    // the host's address
@@ -68,6 +69,7 @@ func NewMinger(cfg Config, secret string) (*MingerProber, error) {
 		closing: make(chan struct{}),
 		rate:    cfg.limiter(),
 	}
+	p.health = newHealth(cfg.Log.With("host", cfg.Name), p.knock)
 	if cfg.Known.Version == knowledgeVersion {
 		p.calibrations.restore(cfg.Known.Calibrations, time.Now())
 	}
@@ -82,15 +84,22 @@ var errMingerClosed = errors.New("not asked any more")
 func (p *MingerProber) Close() {
 	p.closed.Do(func() {
 		close(p.closing)
+		p.health.close()
 		for range cap(p.slots) {
 			p.slots <- struct{}{}
 		}
 	})
 }
 
-// enter waits for a place among the questions under way. After nil, leave gives
-// it back.
+// enter waits for a place among the questions under way, unless the host is not to be
+// asked or known to be down. After nil, leave gives it back.
 func (p *MingerProber) enter(ctx context.Context) error {
+	if p.cfg.drained() {
+		return errDrained
+	}
+	if err := p.health.err(); err != nil {
+		return err
+	}
 	select {
 	case p.slots <- struct{}{}:
 		return nil
@@ -110,18 +119,22 @@ func (p *MingerProber) Ask(ctx context.Context, a policy.Address) (answer policy
 		answer.Took = time.Since(start)
 		p.tally.count(answer.Says)
 	}()
-	if p.cfg.drained() {
-		return policy.UnsureOf(p.cfg.Name, "%s", errDrained)
+	if err := askableByMinger(a.String()); err != nil {
+		return policy.UnsureOf(p.cfg.Name, "%s", err)
 	}
 	if err := p.enter(ctx); err != nil {
-		return policy.UnsureOf(p.cfg.Name, "%s", err)
+		return policy.UnsureOf(p.cfg.Name, "%s", printable(err.Error()))
 	}
 	defer p.leave()
 	if err := waitFor(ctx, p.rate); err != nil {
 		return policy.UnsureOf(p.cfg.Name, "%s", err)
 	}
 	answer = policy.Answer{Host: p.cfg.Name, Says: policy.Unsure, At: time.Now()}
-	m, err := p.question(ctx, a, &answer)
+	m := meaning{says: policy.Unsure}
+	err := p.reach(ctx, a.Domain(), func(remote string) (err error) {
+		m, err = p.question(ctx, remote, a, &answer)
+		return err
+	})
 	switch {
 	case err != nil:
 		answer.Why = explain(err)
@@ -136,16 +149,8 @@ func (p *MingerProber) Ask(ctx context.Context, a policy.Address) (answer policy
 
 // question asks a host that tells, and returns what the reply means. It notes
 // method and reply in the answer.
-func (p *MingerProber) question(ctx context.Context, a policy.Address, answer *policy.Answer) (meaning, error) {
+func (p *MingerProber) question(ctx context.Context, remote string, a policy.Address, answer *policy.Answer) (meaning, error) {
 	unsure := meaning{says: policy.Unsure}
-	mailbox := a.String()
-	if err := askableByMinger(mailbox); err != nil {
-		return unsure, err
-	}
-	remote, err := p.resolve(ctx)
-	if err != nil {
-		return unsure, err
-	}
 	c, k, err := p.calibrate(ctx, remote, a.Domain())
 	if err != nil {
 		return unsure, err
@@ -155,14 +160,14 @@ func (p *MingerProber) question(ctx context.Context, a policy.Address, answer *p
 		return unsure, nil
 	}
 	answer.Method = "minger"
-	r, err := p.exchange(ctx, remote, mailbox)
+	r, err := p.exchange(ctx, remote, a.String())
 	if err != nil {
 		return unsure, err
 	}
 	answer.Reply = r.reply()
 	m := r.weigh(c)
 	if m.says == policy.Yes {
-		p.calibrations.sawAcceptance(k, mailbox)
+		p.calibrations.sawAcceptance(k, a.String())
 	}
 	return m, nil
 }
@@ -197,7 +202,7 @@ func (p *MingerProber) calibrate(ctx context.Context, remote, domain string) (Ca
 	c, err := p.calibrations.find(ctx, k, func(learnt string) (Calibration, bool, error) {
 		c, err := p.tryNonsense(ctx, remote, domain, learnt)
 		if err != nil {
-			return c, ctx.Err() != nil, fmt.Errorf("while it was calibrated: %w", err)
+			return c, ctx.Err() != nil && !errors.Is(err, errSilent), fmt.Errorf("while it was calibrated: %w", err)
 		}
 		p.report(c, domain)
 		return c, false, nil
@@ -210,6 +215,7 @@ func (p *MingerProber) calibrate(ctx context.Context, remote, domain string) (Ca
 func (p *MingerProber) tryNonsense(ctx context.Context, remote, domain, learnt string) (Calibration, error) {
 	// mingerd has room for a local part of 31 octets.
 	c := Calibration{Method: Minger, Nonsense: "postwhere" + strings.ToLower(rand.Text()[:16]) + "@" + domain, At: time.Now()}
+	alsoCounts(p.rate)
 	r, err := p.exchange(ctx, remote, c.Nonsense)
 	if err != nil {
 		return c, err
@@ -227,6 +233,7 @@ func (p *MingerProber) tryNonsense(ctx context.Context, remote, domain, learnt s
 		return c, nil
 	}
 	control := p.cfg.control(domain, learnt)
+	alsoCounts(p.rate)
 	r, err = p.exchange(ctx, remote, control)
 	if err != nil {
 		return c, err
@@ -255,20 +262,46 @@ func (p *MingerProber) report(c Calibration, domain string) {
 // Calibrate finds out how the host answers about the domain, if that is not
 // known, and returns what was learnt.
 func (p *MingerProber) Calibrate(ctx context.Context, domain string) ([]Calibration, error) {
-	if p.cfg.drained() {
-		return nil, errDrained
-	}
 	if err := p.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer p.leave()
-	remote, err := p.resolve(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, _, err := p.calibrate(ctx, remote, domain)
+	var c Calibration
+	err := p.reach(ctx, domain, func(remote string) (err error) {
+		c, _, err = p.calibrate(ctx, remote, domain)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return []Calibration{c}, nil
+}
+
+// reach runs ask, which asks the host about the domain, with the host's address,
+// unless the host is known to be down.
+func (p *MingerProber) reach(ctx context.Context, domain string, ask func(remote string) error) error {
+	p.domain.Store(&domain)
+	return p.health.reach(ctx, func() error {
+		remote, err := p.resolve(ctx)
+		if err != nil {
+			return err
+		}
+		return ask(remote)
+	})
+}
+
+// knock asks a host that is down about the control address of the domain that it was
+// asked about last. Whatever it says to that, it answers.
+func (p *MingerProber) knock(ctx context.Context) error {
+	if p.cfg.drained() {
+		return errDrained
+	}
+	domain := *p.domain.Load()
+	return p.reach(ctx, domain, func(remote string) error {
+		_, err := p.exchange(ctx, remote, p.cfg.control(domain, ""))
+		if errors.Is(err, errNotByMinger) {
+			return nil // whoever asks next finds out
+		}
+		return err
+	})
 }

@@ -179,7 +179,9 @@ func TestMingerViolations(t *testing.T) {
 				if seen := got.Why + got.Reply.String(); !utf8.ValidString(seen) || strings.ContainsFunc(seen, unicode.IsControl) || len(seen) > 500 {
 					t.Errorf("not fit for a log: %q", got.Why)
 				}
-				// Nor does it say anything of the next question.
+				// Nor does it say anything of the next question, once it is known that
+				// the host answers others.
+				time.Sleep(2 * firstTry)
 				wantMinger(t, p, "anna@d.test", policy.Yes)
 				wantMinger(t, p, "nobody@d.test", policy.No)
 			})

@@ -206,9 +206,9 @@ func (c *Config) limiter() *rate.Limiter {
 
 // alsoCounts counts a question of our own, which has begun with an asker's and does
 // not wait: those that come after it do.
-func (p *Prober) alsoCounts() {
-	if p.rate != nil {
-		p.rate.Reserve()
+func alsoCounts(limit *rate.Limiter) {
+	if limit != nil {
+		limit.Reserve()
 	}
 }
 

@@ -84,11 +84,11 @@ func (p *Prober) State() State {
 // concurrently.
 func (p *MingerProber) State() State {
 	s := State{
-		Reached: p.reached.Load(), Open: len(p.slots), InUse: len(p.slots), Limit: cap(p.slots),
+		Reached: p.heard.Load() != nil, Open: len(p.slots), InUse: len(p.slots), Limit: cap(p.slots),
 		Learnt: p.calibrations.inUse(),
 	}
 	p.tally.tell(&s)
-	if o := p.outage.Load(); o != nil {
+	if o := p.health.outage.Load(); o != nil {
 		s.DownSince, s.Why = o.since, printable(o.why.Error())
 	}
 	return s

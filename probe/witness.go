@@ -117,7 +117,7 @@ func (p *Prober) vouch(ctx context.Context, s *session, q question, domain strin
 		if !isASCII(address) && (q.method == VRFY || !s.mailUTF8) {
 			continue // it cannot be asked about here
 		}
-		p.alsoCounts()
+		alsoCounts(p.rate)
 		r, err := s.ask(ctx, q.method, address)
 		if err != nil {
 			return m, err
