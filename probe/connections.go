@@ -153,7 +153,7 @@ func (p *Prober) acquire(ctx context.Context, a policy.Address, fresh bool) (*pu
 		select {
 		case <-time.After(busyPause):
 		case <-ctx.Done():
-			return nil, unreachable(ctx.Err())
+			return nil, p.unreachable(ctx.Err())
 		}
 	}
 }
@@ -170,28 +170,35 @@ func (p *Prober) grant(ctx context.Context, a policy.Address, fresh bool) (*pudd
 	if p.cfg.drained() {
 		return nil, errDrained
 	}
-	if err := p.health.err(); err != nil && p.pool.Stat().IdleResources() == 0 {
-		return nil, err // nobody waits for it
+	up, done := ctx, func() {}
+	switch down := p.health.err(); {
+	case down == nil:
+		up, done = p.health.whileUp(ctx)
+	case p.pool.Stat().IdleResources() == 0:
+		return nil, down // nobody waits for it
 	}
+	defer done()
 	start := time.Now()
-	held, err := p.pool.Acquire(ctx)
+	held, err := p.pool.Acquire(up)
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, p.unreachable(err)
 	}
 	s := held.Value()
 	s.kept = s.asked() > 0 || s.born.Before(start)
 	trouble := s.wire.look()
+	if s.kept && s.over == nil && p.cfg.learnt.silence.suspects(s.heard) {
+		s.over = errSuspect
+	}
 	fit := !fresh && s.fits(a) && !s.spent() && held.IdleDuration() < maxIdle
 	switch {
 	case trouble == nil && (fit || !s.kept):
 	case !s.kept: // the next one would be the same
 		held.Destroy()
-		return nil, unreachable(trouble)
+		return nil, p.unreachable(trouble)
 	default:
-		s.spoilt = s.spoilt || trouble != nil
-		if err := p.renew(ctx, s); err != nil {
-			held.Destroy()
-			return nil, unreachable(err)
+		s.spoilt = s.spoilt || trouble != nil || s.over != nil
+		if err := p.renew(up, held); err != nil {
+			return nil, p.unreachable(err)
 		}
 	}
 	s.wire.trace = p.tracer(ctx)
@@ -199,24 +206,56 @@ func (p *Prober) grant(ctx context.Context, a policy.Address, fresh bool) (*pudd
 }
 
 // unreachable says what an error means, once.
-func unreachable(err error) error {
+func (p *Prober) unreachable(err error) error {
 	if errors.Is(err, errDown) || errors.Is(err, errDrained) {
 		return err
+	}
+	if down := p.health.err(); down != nil && errors.Is(err, context.Canceled) {
+		return down // not waited for any longer
 	}
 	return fmt.Errorf("%w: %w", errDown, err)
 }
 
 // renew puts a fresh connection in the place of one that cannot carry the
 // question. So the asker need not queue up again, and a host that hangs up on
-// each connection sees no storm of them.
-func (p *Prober) renew(ctx context.Context, s *session) error {
-	leave(ctx, s)
-	next, err := p.connect(ctx)
+// each connection sees no storm of them. After an error held is no more his. If he does
+// not wait for it, it is kept for another asker: an attempt that ended with him would
+// not show that the host is down.
+func (p *Prober) renew(ctx context.Context, held *puddle.Resource[*session]) error {
+	leave(ctx, held.Value())
+	next := make(chan error, 1)
+	p.helpers.Go(func() { next <- p.refill(ctx, held) })
+	select {
+	case err := <-next:
+		if err != nil {
+			held.Destroy()
+		}
+		return err
+	case <-ctx.Done():
+		p.helpers.Go(func() {
+			if <-next != nil {
+				held.Destroy()
+				return
+			}
+			p.release(held)
+			p.serveLine()
+		})
+		return ctx.Err()
+	}
+}
+
+// refill opens the connection, by the host's time-outs.
+func (p *Prober) refill(ctx context.Context, held *puddle.Resource[*session]) error {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(p.ctx, stop)()
+	s := held.Value()
+	fresh, err := p.connect(ctx)
 	if err != nil {
 		s.spoilt = true
 		return err
 	}
-	*s = *next
+	*s = *fresh
 	return nil
 }
 

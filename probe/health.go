@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,8 @@ type health struct {
 	log     *slog.Logger
 	revive  func(context.Context) error // tries to reach it, by reach
 
+	up atomic.Pointer[upTime]
+
 	mu     sync.Mutex // nobody begins to try while close begins to wait
 	ctx    context.Context
 	stop   context.CancelFunc
@@ -60,10 +63,22 @@ type outage struct {
 	why   error
 }
 
+// upTime ends when the host is found to be silent.
+type upTime struct {
+	context.Context
+	end context.CancelFunc
+}
+
+func newUpTime() *upTime {
+	ctx, end := context.WithCancel(context.Background())
+	return &upTime{ctx, end}
+}
+
 // newHealth returns the health of a host that is taken to be up. revive tries to
 // reach it by reach.
 func newHealth(log *slog.Logger, revive func(context.Context) error) *health {
 	h := &health{log: log, revive: revive}
+	h.up.Store(newUpTime())
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:     firstTry / 2, // half open when the background tries
@@ -118,16 +133,32 @@ func (h *health) err() error {
 	return fmt.Errorf("%w since %s: %w", errDown, o.since.Format(time.TimeOnly), o.why)
 }
 
+// whileUp returns a context that ends with ctx, and as soon as the host is found to be
+// silent: who waits for another connection to it would wait in vain. done is to be
+// called.
+func (h *health) whileUp(ctx context.Context) (up context.Context, done func()) {
+	up, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(h.up.Load(), cancel)
+	return up, func() {
+		stop()
+		cancel()
+	}
+}
+
 // changed is called with the breaker's lock held.
 func (h *health) changed(_ string, from, to gobreaker.State) {
 	switch {
 	case to == gobreaker.StateClosed:
+		h.up.Store(newUpTime())
 		o := h.outage.Swap(nil)
 		h.log.Info("host is up again", "down_for", time.Since(o.since).Round(time.Millisecond).String())
 	case from == gobreaker.StateClosed:
 		o := &outage{since: time.Now(), why: *h.why.Load()}
 		h.outage.Store(o)
 		h.log.Warn("host is down: it is tried again in the background", "why", o.why.Error())
+		if timeout := net.Error(nil); errors.As(o.why, &timeout) && timeout.Timeout() {
+			h.up.Load().end()
+		}
 		h.try()
 	}
 }

@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -83,6 +85,9 @@ func (q *pipe) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open = slices.DeleteFunc(c.open, func(other *pipe) bool { return other == q })
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		q.s.cfg.learnt.silence.note(q.owed)
+	}
 	for _, one := range q.left[:q.put] {
 		one.reply <- pipeReply{err: err}
 	}

@@ -53,8 +53,9 @@ type Config struct {
 
 // learnt is what was learnt of a host's connections.
 type learnt struct {
-	budget *budget
-	pace   pace
+	budget  *budget
+	pace    pace
+	silence silence
 }
 
 // Prober asks one host. It implements policy.Prober and may be used concurrently.

@@ -74,6 +74,9 @@ func (s *session) ask(ctx context.Context, method Method, address string) (polic
 	if errors.Is(err, errNoUTF8) || errors.Is(err, errUsedUp) {
 		return reply, err
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && !isOver(ctx) {
+		s.cfg.learnt.silence.note(began)
+	}
 	s.learn(method, reply, err, began, s.asked() <= 2)
 	return reply, err
 }
