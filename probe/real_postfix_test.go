@@ -6,12 +6,8 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -184,52 +180,6 @@ func TestPostfixStopsAndStarts(t *testing.T) {
 			if got := strings.Count(notes.String(), what); got != want {
 				t.Errorf("%q is in the log %d times, want %d:\n%s", what, got, want, notes.String())
 			}
-		}
-	}
-}
-
-// A host that hangs costs the first who asks the time-out, and nobody else.
-func TestPostfixHangs(t *testing.T) {
-	t.Parallel()
-	h := postfix(nil)(t)
-	text, err := os.ReadFile(filepath.Join(h.Dir(), "queue", "pid", "master.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	master, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	goOn := func() { _ = syscall.Kill(master, syscall.SIGCONT) }
-	t.Cleanup(goOn) // or it could not be stopped
-	const timeout = 300 * time.Millisecond
-	p := ofRealHost(t, h, func(cfg *Config) { cfg.ReplyTimeout = timeout })
-	if err := syscall.Kill(master, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	if got := wantSays(t, p, "anna@d.test", policy.Unsure); got.Took < timeout {
-		t.Errorf("it was known after %v", got.Took)
-	}
-	began := time.Now()
-	for range 1000 {
-		wantSays(t, p, "anna@d.test", policy.Unsure)
-	}
-	if took := time.Since(began); took > 100*timeout { // 1000 of them if each had waited
-		t.Errorf("1000 questions took %v", took)
-	}
-	goOn()
-	waitUp(t, p)
-	wantAll(t, p, mailboxes, policy.Yes, "")
-}
-
-// waitUp waits until the host is known to be up, and asks nothing.
-func waitUp(t *testing.T, p *Prober) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); p.health.err() != nil; <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("still down: %v", p.health.err())
 		}
 	}
 }
