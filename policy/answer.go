@@ -52,6 +52,9 @@ type Answer struct {
 	At   time.Time // when the question was put
 	Says Says
 	Weak bool // a yes that counts only where no host has a better one (251)
+	// Denied: Unsure though the host said no, since its word is not believed. It
+	// refuses nobody, but what was known of the mailbox does not stand against it.
+	Denied bool
 
 	Took   time.Duration // from At to the answer
 	Method string        // how it was asked: "vrfy", "rcpt"; "" if it was not

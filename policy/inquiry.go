@@ -212,7 +212,8 @@ func (q *inquiry) linger(ctx context.Context, f Finding) {
 
 // refresh asks the owner of a remembered mailbox again, behind the look-up that
 // was answered from memory: still yes, and the entry is as new; no, or a yes that
-// is a forward now, and the mailbox has moved or is gone, so the others are asked;
+// is a forward now, and the mailbox has moved or is gone, so the others are asked, as
+// after a no that is not believed, for mail that is sent there might bounce; else
 // unsure, and the entry stands until it expires.
 // known is what memory has of the owner, fresh that his word of late is wanted, and
 // not just one that is not stale.
@@ -242,7 +243,7 @@ func (s *Searcher) renew(d *Domain, a Address, owner *Host) {
 		_, err = s.inquire(a, d.Hosts(), []Answer{answer})
 	case answer.Says == Yes:
 		s.memory.Own(a, answer)
-	case answer.Says == No:
+	case answer.Says == No, answer.Denied:
 		s.doubts.add(a) // first: there is no moment without owner and doubt
 		s.memory.Disown(a)
 		s.deny(a, asked)

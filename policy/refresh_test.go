@@ -87,6 +87,27 @@ func TestRefreshFindsThatTheMailboxIsGoneAndRefusesItWhenTheDoubtIsOver(t *testi
 	})
 }
 
+// A no that is not believed has the mailbox looked for, too: mail that is sent to where it
+// was might bounce there. It is not refused for that, however long it goes on.
+func TestOwnersNoThatIsNotBelievedIsADoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, mail1, mail2 := grownStale(t)
+		mail1.does(func(Address) Answer {
+			a := UnsureOf("mail1", "its no is not believed")
+			a.Denied = true
+			return a
+		})
+		wantDeliver(t, s.look(t, "anna@example.com"), mail1, SourceMemory)
+		synctest.Wait()
+		for range 10 {
+			wantVerdict(t, s.look(t, "anna@example.com"), Defer)
+			time.Sleep(DoubtTime / 2)
+		}
+		mail2.has("anna@example.com")
+		wantDeliver(t, s.look(t, "anna@example.com"), mail2, SourceSearch)
+	})
+}
+
 func TestOwnersNoAndAnotherHostsUnsureIsNoRejection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, mail1, mail2 := grownStale(t)

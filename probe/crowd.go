@@ -101,7 +101,7 @@ func (p *Prober) askInCrowd(ctx context.Context, a policy.Address) (policy.Answe
 		p.calibrations.sawAcceptance(one.key, a.String())
 		p.testimony.yes(a.Domain(), one.key.greeting, a.String(), time.Now())
 	case policy.No:
-		if p.testimony.toAsk(a.Domain(), one.key.greeting, time.Now()) != nil {
+		if p.testimony.toAsk(a.Domain(), one.key.greeting, a.String(), time.Now()) != nil {
 			return answer, false // somebody has to vouch for it
 		}
 		if time.Since(r.at) >= p.cfg.MostAge {

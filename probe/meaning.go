@@ -24,6 +24,8 @@ type meaning struct {
 	says policy.Says
 	weak bool
 	why  string // why unsure
+	// denied: it is a no, and not believed.
+	denied bool
 	// byRCPT: VRFY cannot tell about this address, RCPT may.
 	byRCPT bool
 	// worn: the reply is about the connection. If it has carried questions

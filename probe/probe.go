@@ -184,7 +184,7 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 		}
 	}
 	s.spoilt = s.spoilt || m.worn
-	answer.Says, answer.Weak = m.says, m.weak
+	answer.Says, answer.Weak, answer.Denied = m.says, m.weak, m.denied
 	if m.says == policy.No {
 		answer.At = s.born // the host may not have looked since
 		if s.kept && s.aged() {

@@ -18,8 +18,8 @@ import (
 // name each has to, or one that is broken would be vouched for by what another says.
 const (
 	witnesses    = 3
-	mostBehind   = 32              // hosts behind one name of which it is known when they said yes
-	witnessFresh = 5 * time.Minute // a yes so long ago vouches for a no
+	mostBehind   = 32          // hosts behind one name of which it is known when they said yes
+	witnessFresh = time.Minute // a yes no older than this vouches for a no
 	// witnessLife is how long a host that refuses all of its witnesses is not
 	// believed: they may have moved away, and then it is right. It begins when it
 	// first does: before, nobody may have written to it for days.
@@ -93,13 +93,20 @@ func (s *had) gone(now time.Time) bool {
 	return !s.doubted.IsZero() && now.Sub(s.doubted) >= witnessLife
 }
 
-// toAsk returns the mailboxes that have to vouch for a no, none if the host of that greeting
-// has said yes a short while ago, or is believed though it refuses them all.
-func (t *testimony) toAsk(domain, greeting string, now time.Time) []string {
+// toAsk returns the mailboxes that have to vouch for a no about an address, none if the host
+// of that greeting has said yes a short while ago, or is believed though it refuses them all.
+// What it said before it refuses one of them vouches for nothing.
+func (t *testimony) toAsk(domain, greeting, refused string, now time.Time) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.known[domain]
-	if s == nil || now.Sub(s.said[greeting]) < witnessFresh || s.gone(now) {
+	if s == nil || s.gone(now) {
+		return nil
+	}
+	if slices.ContainsFunc(s.addresses, func(a string) bool { return strings.EqualFold(a, refused) }) {
+		delete(s.said, greeting)
+	}
+	if now.Sub(s.said[greeting]) < witnessFresh {
 		return nil
 	}
 	return slices.Clone(s.addresses)
@@ -108,13 +115,16 @@ func (t *testimony) toAsk(domain, greeting string, now time.Time) []string {
 // vouch lets the host's witnesses vouch for a no: one that it still has is enough.
 // If there is none the answer is unsure.
 func (p *Prober) vouch(ctx context.Context, s *session, q question, domain string, m meaning) (meaning, error) {
-	asked := p.testimony.toAsk(domain, s.greeting, time.Now())
+	asked := p.testimony.toAsk(domain, s.greeting, q.address, time.Now())
 	if len(asked) == 0 {
 		return m, nil
 	}
 	refused := true
 	for _, address := range asked {
-		if !isASCII(address) && (q.method == VRFY || !s.mailUTF8) {
+		switch {
+		case address == q.address:
+			continue // it has just been refused
+		case !isASCII(address) && (q.method == VRFY || !s.mailUTF8):
 			continue // it cannot be asked about here
 		}
 		alsoCounts(p.rate)
@@ -134,5 +144,5 @@ func (p *Prober) vouch(ctx context.Context, s *session, q question, domain strin
 	if refused {
 		p.testimony.doubt(domain, time.Now())
 	}
-	return meaning{says: policy.Unsure, why: fmt.Sprintf("it has not got %s either, which it had: its no is not believed until it has somebody", asked[0])}, nil
+	return meaning{says: policy.Unsure, denied: true, why: fmt.Sprintf("it has none of the mailboxes any more that it had, like %s: its no is not believed until it has somebody", asked[0])}, nil
 }

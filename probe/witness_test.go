@@ -70,6 +70,49 @@ func TestAYesOfOneHostVouchesForNoOtherBehindItsName(t *testing.T) {
 	}
 }
 
+// A host that refuses a mailbox which it had is doubted from then on, however lately it
+// said yes.
+func TestRefusalOfAWitnessIsVouchedForAtOnce(t *testing.T) {
+	for _, vrfy := range []bool{true, false} {
+		for _, spelt := range []string{"anna@d.test", "ANNA@d.test"} {
+			h, broken := brokenLater(t, vrfy)
+			p := ofHost(t, h)
+			wantSays(t, p, "anna@d.test", policy.Yes)
+			wantSays(t, p, "bert@d.test", policy.No)
+			broken.Store(true)
+			for _, address := range []string{spelt, "bert@d.test"} {
+				if got := wantSays(t, p, address, policy.Unsure); !got.Denied {
+					t.Errorf("%s is not denied: %s", address, got.Why)
+				}
+			}
+			broken.Store(false)
+			wantSays(t, p, "anna@d.test", policy.Yes)
+			wantSays(t, p, "bert@d.test", policy.No)
+		}
+	}
+}
+
+// One of several may have gone for good: the others vouch for that, without delay.
+func TestWitnessThatIsRemovedIsVouchedForByOthers(t *testing.T) {
+	var removed atomic.Bool
+	before, after := has(true, "anna", "carla"), has(true, "carla")
+	h := newHost(t, func(d *dialogue, verb, arg string) string {
+		if removed.Load() {
+			return after(d, verb, arg)
+		}
+		return before(d, verb, arg)
+	})
+	p := ofHost(t, h)
+	wantSays(t, p, "carla@d.test", policy.Yes)
+	wantSays(t, p, "anna@d.test", policy.Yes)
+	removed.Store(true)
+	wantSays(t, p, "anna@d.test", policy.No)
+	wantSays(t, p, "bert@d.test", policy.No)
+	if n := h.count("VRFY anna"); n != 2 {
+		t.Errorf("anna was asked about %d times", n)
+	}
+}
+
 func TestOneQuestionVouchesForManyRefusals(t *testing.T) {
 	h, _ := brokenLater(t, true)
 	p := ofHost(t, h)

@@ -57,13 +57,14 @@ func TestReloadWithAnotherFileKeepsWhatThereIs(t *testing.T) {
 func TestDoubtOutlivesARestart(t *testing.T) {
 	var gone atomic.Bool
 	mail1 := testbed.StartHost(t, func(to string) error {
-		if to == "anna@example.com" && !gone.Load() {
+		if to == "anna@example.com" && !gone.Load() || to == "bert@example.com" { // who vouches for it
 			return nil
 		}
 		return testbed.ErrNobody
 	})
 	text := testbed.SiteText(mail1) + fmt.Sprintf("[cache]\nfile = %q\nowner_refresh = \"1ms\"\n", filepath.Join(t.TempDir(), "memory"))
 	d, _ := startDaemon(t, text)
+	d.wants(t, "bert@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	gone.Store(true)
 	if !realhost.Eventually(func() bool {

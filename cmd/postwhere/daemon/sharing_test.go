@@ -99,12 +99,13 @@ func TestDoubtOfOneFrontEndIsOneOfAll(t *testing.T) {
 		r := kind.Start(t, "")
 		var gone atomic.Bool
 		mail1 := testbed.StartHost(t, func(to string) error {
-			if to == "anna@example.com" && !gone.Load() {
+			if to == "anna@example.com" && !gone.Load() || to == "bert@example.com" { // who vouches for it
 				return nil
 			}
 			return testbed.ErrNobody
 		})
 		all, _ := startFrontEnds(t, 3, "redis://"+r.Addr(), testbed.SiteText(mail1))
+		all[0].wants(t, "bert@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 		all[0].wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 		all[0].waitTold(t)
 		all[1].waits(t, "anna@example.com", policy.Deliver, "mail1")
