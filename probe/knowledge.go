@@ -78,7 +78,7 @@ func (p *Prober) remember(k Knowledge) {
 
 // Knowledge returns what was learnt of the host so far, also after Close.
 func (p *MingerProber) Knowledge() Knowledge {
-	return Knowledge{Version: knowledgeVersion, Calibrations: p.calibrations.export()}
+	return Knowledge{Version: knowledgeVersion, Calibrations: p.calibrations.export(), Witnesses: p.testimony.export(time.Now())}
 }
 
 // export returns the calibrations that are relied on. One that says what is no text

@@ -39,6 +39,7 @@ type MingerProber struct {
 	closed       sync.Once
 	health       *health
 	calibrations calibrations
+	testimony    testimony
 	tally        tally
 	heard        atomic.Pointer[time.Time] // when it answered last; nil: never
 	domain       atomic.Pointer[string]    // that was asked about last
@@ -70,8 +71,9 @@ func NewMinger(cfg Config, secret string) (*MingerProber, error) {
 		rate:    cfg.limiter(),
 	}
 	p.health = newHealth(cfg.Log.With("host", cfg.Name), p.knock)
-	if cfg.Known.Version == knowledgeVersion {
-		p.calibrations.restore(cfg.Known.Calibrations, time.Now())
+	if now := time.Now(); cfg.Known.Version == knowledgeVersion {
+		p.calibrations.restore(cfg.Known.Calibrations, now)
+		p.testimony.restore(cfg.Known.Witnesses, now)
 	}
 	return p, nil
 }
@@ -137,13 +139,13 @@ func (p *MingerProber) Ask(ctx context.Context, a policy.Address) (answer policy
 	})
 	switch {
 	case err != nil:
-		answer.Why = explain(err)
+		m, answer.Why = meaning{says: policy.Unsure}, explain(err)
 	case m.says == policy.Unsure && answer.Reply.Text != "":
 		answer.Why = fmt.Sprintf("%q: %s", answer.Reply, m.why)
 	case m.says == policy.Unsure:
 		answer.Why = m.why
 	}
-	answer.Says, answer.Weak = m.says, m.weak
+	answer.Says, answer.Weak, answer.Denied = m.says, m.weak, m.denied
 	return answer
 }
 
@@ -166,8 +168,12 @@ func (p *MingerProber) question(ctx context.Context, remote string, a policy.Add
 	}
 	answer.Reply = r.reply()
 	m := r.weigh(c)
-	if m.says == policy.Yes {
+	switch m.says {
+	case policy.Yes:
 		p.calibrations.sawAcceptance(k, a.String())
+		p.testimony.yes(a.Domain(), remote, a.String(), time.Now())
+	case policy.No:
+		return p.vouch(ctx, remote, a.Domain(), a.String(), m)
 	}
 	return m, nil
 }

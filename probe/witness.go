@@ -112,37 +112,69 @@ func (t *testimony) toAsk(domain, greeting, refused string, now time.Time) []str
 	return slices.Clone(s.addresses)
 }
 
-// vouch lets the host's witnesses vouch for a no: one that it still has is enough.
-// If there is none the answer is unsure.
-func (p *Prober) vouch(ctx context.Context, s *session, q question, domain string, m meaning) (meaning, error) {
-	asked := p.testimony.toAsk(domain, s.greeting, q.address, time.Now())
+// vouch lets the witnesses of the host of that greeting vouch for a no about an address: one
+// that it still has is enough, and if there is none the answer is unsure. ask says what
+// the host says of one, Unasked if it cannot be asked.
+func (t *testimony) vouch(domain, greeting, refused string, no meaning, ask func(address string) (policy.Says, error)) (meaning, error) {
+	asked := t.toAsk(domain, greeting, refused, time.Now())
 	if len(asked) == 0 {
-		return m, nil
+		return no, nil
 	}
-	refused := true
+	denied := true
 	for _, address := range asked {
+		if address == refused {
+			continue
+		}
+		says, err := ask(address)
 		switch {
-		case address == q.address:
-			continue // it has just been refused
-		case !isASCII(address) && (q.method == VRFY || !s.mailUTF8):
-			continue // it cannot be asked about here
+		case err != nil:
+			return meaning{says: policy.Unsure}, err
+		case says == policy.Yes:
+			t.yes(domain, greeting, address, time.Now())
+			return no, nil
+		}
+		denied = denied && says != policy.Unsure
+	}
+	if denied {
+		t.doubt(domain, time.Now())
+	}
+	return meaning{says: policy.Unsure, denied: true, why: fmt.Sprintf("it has none of the mailboxes any more that it had, like %s: its no is not believed until it has somebody", asked[0])}, nil
+}
+
+// vouch lets the host's witnesses vouch for a no over the connection over which it came.
+func (p *Prober) vouch(ctx context.Context, s *session, q question, domain string, no meaning) (meaning, error) {
+	return p.testimony.vouch(domain, s.greeting, q.address, no, func(address string) (policy.Says, error) {
+		if !isASCII(address) && (q.method == VRFY || !s.mailUTF8) {
+			return policy.Unasked, nil
 		}
 		alsoCounts(p.rate)
 		r, err := s.ask(ctx, q.method, address)
 		if err != nil {
-			return m, err
+			return policy.Unsure, err
 		}
 		w := q
 		w.address = address
-		if w.accepts(r) {
-			p.testimony.yes(domain, s.greeting, address, time.Now())
-			return m, nil
-		}
 		said := w.read(r)
-		refused = refused && (said.says == policy.No || said.byRCPT) // VRFY never told of it
-	}
-	if refused {
-		p.testimony.doubt(domain, time.Now())
-	}
-	return meaning{says: policy.Unsure, denied: true, why: fmt.Sprintf("it has none of the mailboxes any more that it had, like %s: its no is not believed until it has somebody", asked[0])}, nil
+		switch {
+		case w.accepts(r):
+			return policy.Yes, nil
+		case said.byRCPT: // VRFY never told of it
+			return policy.No, nil
+		case said.says == policy.Yes: // by half
+			return policy.Unsure, nil
+		}
+		return said.says, nil
+	})
+}
+
+// vouch lets the host's witnesses vouch for a no.
+func (p *MingerProber) vouch(ctx context.Context, remote, domain, refused string, no meaning) (meaning, error) {
+	return p.testimony.vouch(domain, remote, refused, no, func(address string) (policy.Says, error) {
+		alsoCounts(p.rate)
+		r, err := p.exchange(ctx, remote, address)
+		if err != nil {
+			return policy.Unsure, err
+		}
+		return r.read().says, nil
+	})
 }
