@@ -134,11 +134,15 @@ func (s *session) encrypt(ctx context.Context) error {
 	return nil
 }
 
-// dialer returns how connections to the host are opened.
+// dialer returns how connections to the host, and its sockets, are opened.
 func (c *Config) dialer() func(context.Context, string, string) (net.Conn, error) {
 	d := &net.Dialer{Timeout: c.ConnectTimeout}
-	if c.BindAddress.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.BindAddress, 0))
+	switch from := netip.AddrPortFrom(c.BindAddress, 0); {
+	case !c.BindAddress.IsValid():
+	case c.Endpoint.Network == MingerNetwork:
+		d.LocalAddr = net.UDPAddrFromAddrPort(from)
+	default:
+		d.LocalAddr = net.TCPAddrFromAddrPort(from)
 	}
 	return d.DialContext
 }

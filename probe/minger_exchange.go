@@ -23,7 +23,7 @@ const mingerRepeat = 500 * time.Millisecond
 func (p *MingerProber) open(ctx context.Context, remote string) (net.Conn, error) {
 	dial := p.cfg.dial
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: p.cfg.ConnectTimeout}).DialContext
+		dial = p.cfg.dialer()
 	}
 	conn, err := dial(ctx, "udp", remote)
 	if err != nil {

@@ -12,10 +12,49 @@ var (
 	looksFirst   = regexp.MustCompile(`(?i)greylist|grey list|verif`)
 )
 
+// Why a host could not be asked at all.
+var (
+	wrongLogin   = regexp.MustCompile(`\bAUTH\b`)
+	noSTARTTLS   = regexp.MustCompile(`does not offer STARTTLS`)
+	noTLSAround  = regexp.MustCompile(`first record does not look like a TLS handshake`)
+	wrongHost    = regexp.MustCompile(`(?i)certificate|fingerprint`)
+	noGreeting   = regexp.MustCompile(`no greeting`)
+	refused      = regexp.MustCompile(`the host refuses us`)
+	knowsNoEHLO  = regexp.MustCompile(`\b50[0-4]\b`)
+	noMinger     = regexp.MustCompile(`no Minger server|it was asked \d+ times`)
+	sharedSecret = regexp.MustCompile(`shared secret`)
+)
+
+// adviceOnFailure says what to do about a host that could not be asked. section is that of
+// its settings.
+func adviceOnFailure(why, section string) string {
+	switch {
+	case wrongLogin.MatchString(why):
+		return "Are user and secret_file in " + section + " right, and may that user log in there?"
+	case noSTARTTLS.MatchString(why):
+		return "Say tls = \"may\" in " + section + " if it may be asked without TLS, or tls_wrappermode = true if TLS begins at once there, as at port 465."
+	case noTLSAround.MatchString(why):
+		return "TLS does not begin at once there: leave tls_wrappermode out of " + section + ", or name the port where it does."
+	case wrongHost.MatchString(why):
+		return "Is it the right host? Then say in " + section + " how it is known: tls_name, tls_ca_file or tls_fingerprints."
+	case refused.MatchString(why) && knowsNoEHLO.MatchString(why):
+		return "Does it speak LMTP? Then say probe = \"lmtp:inet:HOST:PORT\" in " + section + ". Else it must let this machine in."
+	case refused.MatchString(why):
+		return "Let it take this machine in (its block lists, fail2ban, postscreen, limits)."
+	case noGreeting.MatchString(why):
+		return "Does it hang, or is it another service? If TLS begins at once there, as at port 465, say tls_wrappermode = true in " + section + "."
+	case noMinger.MatchString(why):
+		return "Does its Minger server run, at that UDP port, and may this machine ask it?"
+	}
+	return "Is its name right, is it up, and may this machine connect?"
+}
+
 // adviceOn says what to do about a host that cannot be calibrated, "" if one cannot
 // tell.
 func adviceOn(why, domain string) string {
 	switch {
+	case sharedSecret.MatchString(why):
+		return ": say in secret_file of that host the secret that it shares with those who may ask it"
 	case refusesRelay.MatchString(why):
 		return ": it takes no mail for " + domain + " from this machine. Is it a mail host of the domain? Then let it have " + domain +
 			" among its own (Postfix: virtual_mailbox_domains, mydestination, or relay_domains with relay_recipient_maps), and its mailboxes"

@@ -114,7 +114,7 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 	}
 	asking.Wait()
 	for i, h := range hosts {
-		k.host("host "+h.Name, d, h, learnt[i], failed[i])
+		k.host("host "+h.Name, d, d.Names[0], h, learnt[i], failed[i])
 		k.noteUnknown(h.Name, failed[i])
 		if k.trace {
 			for _, line := range said[i].Heard() {
@@ -122,12 +122,58 @@ func (k *checkup) hosts(ctx context.Context, d *policy.Domain) {
 			}
 		}
 		k.route(ctx, h)
+		k.delivery(h)
+		if failed[i] == nil {
+			k.otherNames(ctx, d, h)
+		}
+	}
+}
+
+// mostNames are how many further names of a domain each host is asked about.
+const mostNames = 20
+
+// otherNames speaks of names of the domain that the host does not tell about as it should: it
+// may have been told of the first one only.
+func (k *checkup) otherNames(ctx context.Context, d *policy.Domain, h *policy.Host) {
+	if d.AskAs != "" {
+		return // it is asked about that one alone
+	}
+	names := d.Names[1:]
+	if len(names) > mostNames {
+		k.note("host "+h.Name, "is asked about the first %d of %d names of %s", mostNames+1, len(d.Names), d.Names[0])
+		names = names[:mostNames]
+	}
+	for _, name := range names {
+		learnt, err := world.ProberOf(h).Calibrate(ctx, name)
+		if err == nil && learnt[len(learnt)-1].Why == "" {
+			continue
+		}
+		k.host("host "+h.Name, d, name, h, learnt, err)
 	}
 }
 
 func (k *checkup) noteUnknown(name string, err error) {
 	if errors.As(err, new(*net.DNSError)) && !slices.Contains(k.unknown, name) {
 		k.unknown = append(k.unknown, name)
+	}
+}
+
+// delivery mentions that Postfix delivers in another way than the host is asked in.
+func (k *checkup) delivery(h *policy.Host) {
+	c := k.cfg.Host[h.Name]
+	if c == nil || !strings.HasPrefix(h.Route, k.cfg.Postfix.Transport+":") {
+		return
+	}
+	var lacks []string
+	if c.User != "" {
+		lacks = append(lacks, "the password that it is asked with (smtp_sasl_password_maps)")
+	}
+	if c.TLSWrappermode {
+		lacks = append(lacks, "the TLS that begins at once (smtp_tls_wrappermode)")
+	}
+	if len(lacks) > 0 {
+		k.note("host "+h.Name, "Postfix sends its mail to %s, and needs %s there, too, if it is the same port: else say route in [host.%q]",
+			h.Route, strings.Join(lacks, " and "), h.Name)
 	}
 }
 
@@ -148,23 +194,25 @@ func (k *checkup) route(ctx context.Context, h *policy.Host) {
 	}
 }
 
-func (k *checkup) host(what string, d *policy.Domain, h *policy.Host, learnt []probe.Calibration, err error) {
+// host says how a host answers about a name of the domain.
+func (k *checkup) host(what string, d *policy.Domain, name string, h *policy.Host, learnt []probe.Calibration, err error) {
 	if err != nil {
-		k.fail(what, "%v. Is its name right, is it up, and may this machine connect? Until then %s", err, world.Consequence(d, h))
+		section := fmt.Sprintf("[host.%q]", h.Name)
+		k.fail(what, "%v. %s Until then %s", err, adviceOnFailure(err.Error(), section), world.Consequence(d, h))
 		return
 	}
 	c := learnt[len(learnt)-1] // the method in use, or the last one tried
 	switch {
 	case h.LastResort && !c.Tells:
-		k.ok(what, "%s: the last resort, it gets what every other host says no to (%s)", d.Names[0], c.Why)
+		k.ok(what, "%s: the last resort, it gets what every other host says no to (%s)", name, c.Why)
 	case c.AcceptsAll:
-		k.fail(what, "%s %s. Nothing it says can be believed: give it the list of its mailboxes (Postfix: relay_recipient_maps or virtual_mailbox_maps), or take this machine out of its mynetworks; if it owns whatever no other host has, say last_resort = true in [host.%q]", d.Names[0], c.Why, h.Name)
+		k.fail(what, "%s %s. Nothing it says can be believed: give it the list of its mailboxes (Postfix: relay_recipient_maps or virtual_mailbox_maps), or take this machine out of its mynetworks; if it owns whatever no other host has, say last_resort = true in [host.%q]", name, c.Why, h.Name)
 	case !c.Tells:
-		k.fail(what, "%s: %s. Its answers are unsure%s", d.Names[0], c.Why, adviceOn(c.Why, d.Names[0]))
+		k.fail(what, "%s: %s. Its answers are unsure%s", name, c.Why, adviceOn(c.Why, name))
 	case c.Why != "":
-		k.fail(what, "%s: %s. Set control to an address that it has", d.Names[0], c.Why)
+		k.fail(what, "%s: %s. Set control to an address that it has", name, c.Why)
 	default:
-		k.ok(what, "%s: asked by %s, refuses unknown addresses with %q", d.Names[0], c.Method, c.Refusal)
+		k.ok(what, "%s: asked by %s, refuses unknown addresses with %q", name, c.Method, c.Refusal)
 	}
 }
 

@@ -144,15 +144,32 @@ func (h *Host) complete(dir, transport, name string) error {
 			return fmt.Errorf("control: %w", err)
 		}
 	}
-	if h.BindAddress != "" {
-		if _, err := netip.ParseAddr(h.BindAddress); err != nil {
-			return fmt.Errorf("bind_address %q: want an IP address of this machine", h.BindAddress)
-		}
+	if err := h.checkBindAddress(endpoint); err != nil {
+		return err
 	}
 	if err := h.completeMailer(host); err != nil {
 		return err
 	}
 	return h.completeSecurity(dir, endpoint)
+}
+
+// checkBindAddress looks whether a connection to the endpoint can come from there.
+func (h *Host) checkBindAddress(to probe.Endpoint) error {
+	if h.BindAddress == "" {
+		return nil
+	}
+	from, err := netip.ParseAddr(h.BindAddress)
+	if err != nil {
+		return fmt.Errorf("bind_address %q: want an IP address of this machine", h.BindAddress)
+	}
+	if to.Network == "unix" {
+		return fmt.Errorf("bind_address %q does not go with the socket %s", h.BindAddress, to.Address)
+	}
+	host, _, _ := net.SplitHostPort(to.Address)
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().Is4() != from.Unmap().Is4() {
+		return fmt.Errorf("bind_address %q: %s cannot be reached from there, one is IPv4 and the other IPv6", h.BindAddress, host)
+	}
+	return nil
 }
 
 func (h *Host) completeSecurity(dir string, at probe.Endpoint) error {
@@ -168,6 +185,9 @@ func (h *Host) completeSecurity(dir string, at probe.Endpoint) error {
 		if !fingerprint.MatchString(f) {
 			return fmt.Errorf("tls_fingerprints %q: want a SHA-256 fingerprint, 32 octets in hex", f)
 		}
+	}
+	if at.Network == probe.MingerNetwork && (h.User != "" || h.TLSWrappermode || h.TLS != probe.TLSMay) {
+		return fmt.Errorf("tls, tls_wrappermode and user are for SMTP and LMTP: Minger has but a shared secret, in secret_file")
 	}
 	verifies := len(h.TLSFingerprints) > 0 || h.TLSCAFile != ""
 	switch {
