@@ -10,8 +10,9 @@ const startScript = `pid=$1 log=$2; shift 2; setsid "$@" >>"$log" 2>&1 & echo $!
 // stopScript ends all the processes of a command that startScript has started.
 // The file with the number is its argument. It kills, for a SIGTERM can get lost:
 // a process that Exim starts for a session begins with the daemon's handler, which
-// does no more than keep in mind that there was one.
-const stopScript = `kill -s KILL -- "-$(cat "$1")"`
+// does no more than keep in mind that there was one. One that could not start may have
+// ended by itself.
+const stopScript = `kill -s KILL -- "-$(cat "$1")" || :`
 
 // inForeground has the server started by a command that does not go into the
 // background by itself. What it says is part of the log.
