@@ -37,7 +37,7 @@ func (p *Prober) serve(q *pipe) {
 		return
 	}
 	defer func() {
-		if err := p.fault(recover()); err != nil {
+		if err := p.cfg.fault(recover()); err != nil {
 			q.fail(err)
 		}
 		p.part(q)
@@ -166,7 +166,7 @@ func (p *Prober) tryPipe(fresh bool) (found *pipe, err error) {
 	}
 	q := &pipe{p: p, held: held, s: held.Value()}
 	defer func() {
-		if fault := p.fault(recover()); fault != nil {
+		if fault := p.cfg.fault(recover()); fault != nil {
 			err, q.s.spoilt = fault, true
 		}
 		if found == nil {

@@ -44,7 +44,7 @@ func (p *Prober) connect(ctx context.Context) (*session, error) {
 // dial does so; a fault of ours is an error, for the goroutine is the pool's.
 func (p *Prober) dial(ctx context.Context) (s *session, err error) {
 	defer func() {
-		if fault := p.fault(recover()); fault != nil {
+		if fault := p.cfg.fault(recover()); fault != nil {
 			s, err = nil, fault
 		}
 	}()
@@ -53,11 +53,11 @@ func (p *Prober) dial(ctx context.Context) (s *session, err error) {
 
 // fault makes an error of what recover returned, and logs it; nil of nil. In a
 // goroutine that no asker waits for a fault of ours would end the program.
-func (p *Prober) fault(recovered any) error {
+func (c *Config) fault(recovered any) error {
 	if recovered == nil {
 		return nil
 	}
-	p.cfg.Log.Error("probe failed", "host", p.cfg.Name, "fault", recovered, "stack", string(debug.Stack()))
+	c.Log.Error("probe failed", "host", c.Name, "fault", recovered, "stack", string(debug.Stack()))
 	return fmt.Errorf("internal fault: %v", recovered)
 }
 
@@ -70,7 +70,7 @@ func leave(ctx context.Context, s *session) {
 
 // bury ends a session whose place is not to be kept by a fault of ours.
 func (p *Prober) bury(s *session) {
-	defer func() { _ = p.fault(recover()) }()
+	defer func() { _ = p.cfg.fault(recover()) }()
 	leave(context.Background(), s)
 }
 
@@ -105,7 +105,7 @@ func (p *Prober) sayGoodbye(s *session) {
 	go func() {
 		defer p.helpers.Done()
 		defer p.leaving.Add(-1)
-		defer func() { _ = p.fault(recover()) }()
+		defer func() { _ = p.cfg.fault(recover()) }()
 		s.end()
 	}()
 }

@@ -188,6 +188,30 @@ func TestMingerHostWithoutAddress(t *testing.T) {
 	})
 }
 
+// A fault of ours is an answer that says nothing, and not the end of the asking.
+func TestMingerFaultOfOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &mingerPipes{script: orderly()}
+		faulty := true
+		cfg := mingerConfig()
+		cfg.Endpoint = Endpoint{Network: "udp", Address: "mail1.d.test:4069"}
+		cfg.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if faulty {
+				faulty = false
+				panic("a bug")
+			}
+			return h.dial(ctx, network, address)
+		}
+		p := ofMinger(t, cfg, "")
+		t.Cleanup(h.served.Wait)
+		if got := wantMinger(t, p, "anna@d.test", policy.Unsure); !strings.Contains(got.Why, "internal fault: a bug") {
+			t.Error(got.Why)
+		}
+		time.Sleep(2 * firstTry)
+		wantMinger(t, p, "anna@d.test", policy.Yes)
+	})
+}
+
 // What cannot be asked by Minger says nothing of the host.
 func TestMingerDomainThatCannotBeAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

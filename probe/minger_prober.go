@@ -287,7 +287,12 @@ func (p *MingerProber) Calibrate(ctx context.Context, domain string) ([]Calibrat
 // unless the host is known to be down.
 func (p *MingerProber) reach(ctx context.Context, domain string, ask func(remote string) error) error {
 	p.domain.Store(&domain)
-	return p.health.reach(ctx, func() error {
+	return p.health.reach(ctx, func() (err error) {
+		defer func() {
+			if fault := p.cfg.fault(recover()); fault != nil {
+				err = fault
+			}
+		}()
 		remote, err := p.resolve(ctx)
 		if err != nil {
 			return err
