@@ -44,9 +44,17 @@ type Host struct {
 	// What it is known to have is delivered to it still. It does no I/O, and is
 	// called concurrently. nil: it is not.
 	Drained func() bool
+	// Vouched tells whether the host's no about an address of a domain, which is as old as
+	// that, is still believed: it may have denied since what it was seen to have. It does no
+	// I/O, and is called concurrently. nil: each is.
+	Vouched func(domain string, no, now time.Time) bool
 }
 
 func (h *Host) drained() bool { return h.Drained != nil && h.Drained() }
+
+func (h *Host) vouched(domain string, no, now time.Time) bool {
+	return h.Vouched == nil || h.Vouched(domain, no, now)
+}
 
 // Domain is a distributed domain: its names, and its hosts in order of
 // preference. The exported fields do not change once a Searcher has it; the

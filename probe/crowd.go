@@ -104,7 +104,7 @@ func (p *Prober) askInCrowd(ctx context.Context, a policy.Address) (policy.Answe
 		if p.testimony.toAsk(a.Domain(), one.key.greeting, a.String(), time.Now()) != nil {
 			return answer, false // somebody has to vouch for it
 		}
-		if time.Since(r.at) >= p.cfg.MostAge {
+		if p.cfg.isTooOld(one.key.greeting, r.at) {
 			return answer, false // it grew too old while the reply was waited for
 		}
 		answer.At = r.at

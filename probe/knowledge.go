@@ -119,13 +119,13 @@ func (t *testimony) export(now time.Time) []KnownWitnesses {
 	defer t.mu.Unlock()
 	var all []KnownWitnesses
 	for domain, s := range t.known {
-		if s.gone(now) {
+		if isGone(s.doubted, now) {
 			continue
 		}
 		k := KnownWitnesses{domain, slices.Clone(s.addresses), make(map[string]time.Time), s.doubted.Truncate(time.Minute).UTC()}
-		for greeting, at := range s.said {
-			if utf8.ValidString(greeting) { // it would not come back as it was
-				k.Said[greeting] = at.Truncate(time.Minute).UTC()
+		for greeting, v := range s.voices {
+			if !v.said.IsZero() && utf8.ValidString(greeting) { // it would not come back as it was
+				k.Said[greeting] = v.said.Truncate(time.Minute).UTC()
 			}
 		}
 		all = append(all, k)
@@ -149,14 +149,15 @@ func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
 		if s == nil {
 			continue
 		}
-		for greeting, at := range k.Said {
-			if !at.After(now) && len(s.said) < mostBehind {
-				s.said[greeting] = anchored(at, now)
-			}
-		}
 		if !k.Doubted.IsZero() {
 			s.doubted = anchored(k.Doubted, now)
 		}
+		for greeting, at := range k.Said {
+			if !at.After(now) && len(s.voices) < mostBehind {
+				s.voices[greeting] = voice{said: anchored(at, now)}
+			}
+		}
+		t.credits.Store(k.Domain, s.credit())
 	}
 }
 

@@ -70,6 +70,7 @@ func NewMinger(cfg Config, secret string) (*MingerProber, error) {
 		closing: make(chan struct{}),
 		rate:    cfg.limiter(),
 	}
+	p.testimony.log, p.testimony.turns = cfg.Log.With("host", cfg.Name), new(turns) // there are no connections
 	p.health = newHealth(cfg.Log.With("host", cfg.Name), p.knock)
 	if now := time.Now(); cfg.Known.Version == knowledgeVersion {
 		p.calibrations.restore(cfg.Known.Calibrations, now)

@@ -56,6 +56,7 @@ type learnt struct {
 	budget  *budget
 	pace    pace
 	silence silence
+	turns   turns
 }
 
 // Prober asks one host. It implements policy.Prober and may be used concurrently.
@@ -91,6 +92,8 @@ func New(cfg Config) (*Prober, error) {
 		cfg.dial = cfg.dialer()
 	}
 	p := &Prober{cfg: cfg, rate: cfg.limiter()}
+	p.testimony.log = cfg.Log.With("host", cfg.Name)
+	p.testimony.turns = &cfg.learnt.turns
 	p.remember(cfg.Known)
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
 		Constructor: p.connect,

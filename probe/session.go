@@ -174,7 +174,13 @@ func (s *session) spent() bool {
 }
 
 // aged tells whether what the host says over the connection is too old.
-func (s *session) aged() bool { return time.Since(s.born) >= s.cfg.MostAge }
+func (s *session) aged() bool { return s.cfg.isTooOld(s.greeting, s.born) }
+
+// isTooOld tells whether what the host of a greeting says over a connection that was opened
+// then is: it may not have looked since, and other mailboxes may be there now.
+func (c *Config) isTooOld(greeting string, born time.Time) bool {
+	return time.Since(born) >= c.MostAge || c.learnt.turns.since(greeting, born)
+}
 
 // lasted has it known what the session has borne, at its end.
 func (s *session) lasted() {

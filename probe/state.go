@@ -30,9 +30,17 @@ type State struct {
 	Far bool
 	// Yes, No and Unsure are the answers since the prober was made.
 	Yes, No, Unsure uint64
+	// Denies are the domains in which the host's no is not believed, in order.
+	Denies []Denial
 	// Learnt is how the host answers, in order of domain: of each the method in use
 	// last tried. Machines that share the host's name have one each.
 	Learnt []Learnt
+}
+
+// Denial is a domain of which a host denies mailboxes that it had, since when, and one of them.
+type Denial struct {
+	Domain, Like string
+	Since        time.Time
 }
 
 // Learnt is a calibration and the domain that it is about.
@@ -70,6 +78,7 @@ func (p *Prober) State() State {
 		InUse:   int(stat.AcquiredResources()),
 		Limit:   int(stat.MaxResources()),
 		Far:     p.cfg.learnt.pace.isFar(),
+		Denies:  p.testimony.denials(time.Now()),
 		Learnt:  p.calibrations.inUse(),
 	}
 	s.VRFYs, s.Refusals = p.cfg.learnt.budget.now()
@@ -85,6 +94,7 @@ func (p *Prober) State() State {
 func (p *MingerProber) State() State {
 	s := State{
 		Reached: p.heard.Load() != nil, Open: len(p.slots), InUse: len(p.slots), Limit: cap(p.slots),
+		Denies: p.testimony.denials(time.Now()),
 		Learnt: p.calibrations.inUse(),
 	}
 	p.tally.tell(&s)

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -26,17 +27,29 @@ const (
 	witnessLife = 4 * time.Hour
 )
 
-// testimony is what the hosts behind one name were seen to have, by domain. The zero value
-// is ready; it may be used concurrently.
+// testimony is what the hosts behind one name were seen to have, by domain. It may be used
+// concurrently.
 type testimony struct {
-	mu    sync.Mutex
-	known map[string]*had
+	log   *slog.Logger
+	turns *turns // for the connections
+
+	mu      sync.Mutex
+	known   map[string]*had
+	credits sync.Map // credit by domain, for who looks at it without the lock
 }
 
 type had struct {
-	addresses []string             // in the form of the dialogue, the latest first
-	said      map[string]time.Time // when the host of each greeting last said yes
-	doubted   time.Time            // since when it refuses them all; zero: it does not
+	addresses []string         // in the form of the dialogue, the latest first
+	voices    map[string]voice // of the host of each greeting
+	doubted   time.Time        // since when it refuses them all; zero: it does not
+	turned    time.Time        // when one of them last began to deny what it had, or had somebody again
+}
+
+// voice is what is known of one of the hosts behind a name.
+type voice struct {
+	said   time.Time // when it last said yes, and has refused no witness since
+	denies time.Time // since when it does not vouch for what it denies; zero: it does
+	denied time.Time // when it last did not
 }
 
 // yes notes that the host of that greeting has a mailbox. Its postmaster's is none: every
@@ -52,10 +65,35 @@ func (t *testimony) yes(domain, greeting, address string, now time.Time) {
 	if s == nil {
 		return
 	}
-	if len(s.said) >= mostBehind {
-		clear(s.said)
+	v, known := s.voices[greeting]
+	began := v.denies
+	if !known {
+		began = s.doubted // of the same host, perhaps, before it was upgraded
 	}
-	s.said[greeting], s.doubted = now, time.Time{}
+	s.doubted = time.Time{}
+	delete(s.voices, greeting) // it denies no more
+	if !began.IsZero() {
+		t.turn(s, greeting, now)
+		if s.deniesSince(now).IsZero() {
+			t.log.Info("host has mailboxes again that it had: its no is believed", "domain", domain, "has", address, "after", now.Sub(began).Round(time.Millisecond).String())
+		}
+	}
+	t.note(domain, s, greeting, voice{said: now})
+}
+
+// turn notes that what a host said before counts no more. The lock is held.
+func (t *testimony) turn(s *had, greeting string, now time.Time) {
+	s.turned = now
+	t.turns.note(greeting, now)
+}
+
+// note has what is known of a host, and what follows from it. The lock is held.
+func (t *testimony) note(domain string, s *had, greeting string, v voice) {
+	if _, known := s.voices[greeting]; !known && len(s.voices) >= mostBehind {
+		clear(s.voices)
+	}
+	s.voices[greeting] = v
+	t.credits.Store(domain, s.credit())
 }
 
 // witness notes a mailbox, and returns what is known of its domain; nil if there are too
@@ -69,7 +107,7 @@ func (t *testimony) witness(domain, address string) *had {
 		if len(t.known) >= maxCalibrations {
 			return nil
 		}
-		s = &had{said: make(map[string]time.Time)}
+		s = &had{voices: make(map[string]voice)}
 		t.known[domain] = s
 	}
 	if !slices.Contains(s.addresses, address) {
@@ -78,19 +116,28 @@ func (t *testimony) witness(domain, address string) *had {
 	return s
 }
 
-// doubt notes that the host refuses all of its witnesses.
-func (t *testimony) doubt(domain string, now time.Time) {
+// deny notes that the host of that greeting denies one of its witnesses and has none to
+// vouch for that; whether it denies them all.
+func (t *testimony) deny(domain, greeting string, all bool, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.known[domain]; s != nil && s.doubted.IsZero() {
+	s := t.known[domain]
+	if s == nil {
+		return
+	}
+	v := s.voices[greeting]
+	if v.denies.IsZero() {
+		if s.deniesSince(now).IsZero() {
+			t.log.Warn("host denies mailboxes that it had: its no is not believed until it has one again, so it refuses nobody", "domain", domain, "like", s.addresses[0])
+		}
+		v.denies = now
+		t.turn(s, greeting, now)
+	}
+	if all && s.doubted.IsZero() {
 		s.doubted = now
 	}
-}
-
-// gone tells whether the host has refused its witnesses for so long that it may have
-// none.
-func (s *had) gone(now time.Time) bool {
-	return !s.doubted.IsZero() && now.Sub(s.doubted) >= witnessLife
+	v.said, v.denied = time.Time{}, now
+	t.note(domain, s, greeting, v)
 }
 
 // toAsk returns the mailboxes that have to vouch for a no about an address, none if the host
@@ -100,16 +147,23 @@ func (t *testimony) toAsk(domain, greeting, refused string, now time.Time) []str
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.known[domain]
-	if s == nil || s.gone(now) {
+	if s == nil || isGone(s.doubted, now) {
 		return nil
 	}
-	if slices.ContainsFunc(s.addresses, func(a string) bool { return strings.EqualFold(a, refused) }) {
-		delete(s.said, greeting)
+	v := s.voices[greeting]
+	if s.has(refused) && !v.said.IsZero() {
+		v.said = time.Time{}
+		t.note(domain, s, greeting, v)
 	}
-	if now.Sub(s.said[greeting]) < witnessFresh {
+	if now.Sub(v.said) < witnessFresh {
 		return nil
 	}
 	return slices.Clone(s.addresses)
+}
+
+// has tells whether an address is one of the witnesses.
+func (s *had) has(address string) bool {
+	return slices.ContainsFunc(s.addresses, func(a string) bool { return strings.EqualFold(a, address) })
 }
 
 // vouch lets the witnesses of the host of that greeting vouch for a no about an address: one
@@ -120,7 +174,7 @@ func (t *testimony) vouch(domain, greeting, refused string, no meaning, ask func
 	if len(asked) == 0 {
 		return no, nil
 	}
-	denied := true
+	all, one := true, slices.ContainsFunc(asked, func(a string) bool { return strings.EqualFold(a, refused) })
 	for _, address := range asked {
 		if address == refused {
 			continue
@@ -128,15 +182,18 @@ func (t *testimony) vouch(domain, greeting, refused string, no meaning, ask func
 		says, err := ask(address)
 		switch {
 		case err != nil:
+			if one {
+				t.deny(domain, greeting, false, time.Now())
+			}
 			return meaning{says: policy.Unsure}, err
 		case says == policy.Yes:
 			t.yes(domain, greeting, address, time.Now())
 			return no, nil
 		}
-		denied = denied && says != policy.Unsure
+		all, one = all && says != policy.Unsure, one || says == policy.No
 	}
-	if denied {
-		t.doubt(domain, time.Now())
+	if all || one {
+		t.deny(domain, greeting, all, time.Now())
 	}
 	return meaning{says: policy.Unsure, denied: true, why: fmt.Sprintf("it has none of the mailboxes any more that it had, like %s: its no is not believed until it has somebody", asked[0])}, nil
 }

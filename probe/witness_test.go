@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,8 +14,9 @@ import (
 func grewOld(p *Prober, domain string, age time.Duration) {
 	p.testimony.mu.Lock()
 	defer p.testimony.mu.Unlock()
-	for greeting := range p.testimony.known[domain].said {
-		p.testimony.known[domain].said[greeting] = time.Now().Add(-age)
+	s := p.testimony.known[domain]
+	for greeting := range s.voices {
+		p.testimony.note(domain, s, greeting, voice{said: time.Now().Add(-age)})
 	}
 }
 
@@ -50,11 +52,17 @@ func TestNoOfAHostThatRefusesEverybodyIsNotBelieved(t *testing.T) {
 func TestAYesOfOneHostVouchesForNoOtherBehindItsName(t *testing.T) {
 	for _, vrfy := range []bool{true, false} {
 		usual, nobody := has(vrfy, "anna"), has(vrfy)
+		var second atomic.Bool // takes the connections
+		var its sync.Map       // dialogues
 		p := ofHost(t, newHost(t, func(d *dialogue, verb, arg string) string {
+			if verb == "GREETING" {
+				its.Store(d, second.Load())
+			}
+			isSecond, _ := its.Load(d)
 			switch {
 			case verb == "GREETING":
-				return fmt.Sprintf("220 fake%d.test ESMTP", d.n%2)
-			case d.n%2 == 0:
+				return fmt.Sprintf("220 fake-%t.test ESMTP", isSecond)
+			case isSecond == true:
 				return nobody(d, verb, arg)
 			}
 			return usual(d, verb, arg)
@@ -62,9 +70,11 @@ func TestAYesOfOneHostVouchesForNoOtherBehindItsName(t *testing.T) {
 		for range 3 {
 			wantSays(t, p, "anna@d.test", policy.Yes)
 			wantSays(t, p, "bert@d.test", policy.No)
+			second.Store(true)
 			p.CloseIdle()
-			wantSays(t, p, "anna@d.test", policy.Unsure)
 			wantSays(t, p, "bert@d.test", policy.Unsure)
+			wantSays(t, p, "anna@d.test", policy.Unsure)
+			second.Store(false)
 			p.CloseIdle()
 		}
 	}

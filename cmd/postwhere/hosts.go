@@ -15,7 +15,7 @@ func hostsCommand(c *common) *cobra.Command {
 		Short: "Print how the running daemon sees each host",
 		Long: `Print HOST<TAB>STATE<TAB>NUMBERS<TAB>CALIBRATION for each host of the running
 daemon. The state is up, down or drained, and since when and why, or not asked
-yet. The numbers are connections=OPEN/IN USE/LIMIT; the VRFYs and refusals that
+yet; and of which domains it denies mailboxes that it had. The numbers are connections=OPEN/IN USE/LIMIT; the VRFYs and refusals that
 one connection is used for; whether the host is far away; and its answers since
 the daemon was started or reloaded. The calibration says for each domain by which
 method the host is asked, how it refuses an address that nobody has, and what is

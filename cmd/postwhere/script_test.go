@@ -38,6 +38,7 @@ func TestScript(t *testing.T) {
 			"mailhost": cmdMailHost, // NAME MAILBOX…: starts one
 			"down":     cmdDown,     // NAME
 			"up":       cmdUp,       // NAME
+			"fickle":   cmdFickle,   // NAME MAILBOX…: starts one that has nobody while there is a file NAME.broken
 			"catchall": cmdCatchAll, // NAME: starts one that accepts everything
 			"oddhost":  cmdOddHost,  // NAME REPLY: starts one that says this to every RCPT TO
 			"holdhost": cmdHoldHost, // NAME MAILBOX…: starts one that answers when it is released
@@ -148,6 +149,17 @@ func cmdDown(ts *testscript.TestScript, neg bool, args []string) {
 func cmdUp(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1)
 	ts.Check(stageOf(ts).hosts[args[0]].Start())
+}
+
+func cmdFickle(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1)
+	broken, has := ts.MkAbs(args[0]+".broken"), testbed.Having(args[1:]...)
+	addOddHost(ts, args[0], func(to string) error {
+		if _, err := os.Stat(broken); err == nil {
+			return testbed.ErrNobody
+		}
+		return has(to)
+	})
 }
 
 func cmdCatchAll(ts *testscript.TestScript, neg bool, args []string) {

@@ -256,7 +256,7 @@ func (k *checkup) daemon(ctx context.Context) {
 			k.fail("daemon", "it runs, and nobody listens at %s, which Postfix asks: has it read this configuration? Start it anew", strings.Join(dead, ", "))
 		}
 		k.standing(ctx, client)
-		k.drained(ctx, client)
+		k.running(ctx, client)
 		k.kept(ctx, client)
 	}
 }
@@ -272,9 +272,9 @@ func (k *checkup) kept(ctx context.Context, client *control.Client) {
 	}
 }
 
-// drained mentions the hosts that somebody has taken out of the asking, and may
-// have forgotten.
-func (k *checkup) drained(ctx context.Context, client *control.Client) {
+// running speaks of what the daemon alone knows of the hosts: that somebody has taken one out
+// of the asking, and may have forgotten it, and that one denies what it had.
+func (k *checkup) running(ctx context.Context, client *control.Client) {
 	all, err := client.Hosts(ctx)
 	if err != nil {
 		k.fail("daemon", "cannot be asked about its hosts: %v", err)
@@ -282,6 +282,9 @@ func (k *checkup) drained(ctx context.Context, client *control.Client) {
 	for _, h := range all {
 		if h.State == control.HostDrained {
 			k.note("host "+h.Host, "%s, by the running daemon: `postwhere undrain %s` takes it back", h.InWords(), h.Host)
+		}
+		for _, d := range h.Denies {
+			k.fail("host "+h.Host, "%s. Its no is not believed until it has one of them again: is its directory whole? If they have all moved away, take it out of hosts", d)
 		}
 	}
 }

@@ -29,6 +29,15 @@ type HostReport struct {
 	No           uint64              `json:"no"`
 	Unsure       uint64              `json:"unsure"`
 	Calibrations []CalibrationReport `json:"calibrations"`
+	Denies       []DenialReport      `json:"denies"`
+}
+
+// DenialReport is a domain in which a host's no is not believed, for it denies mailboxes that
+// it had.
+type DenialReport struct {
+	Domain string `json:"domain"`
+	Like   string `json:"like"`  // one of them
+	Since  string `json:"since"` // RFC 3339
 }
 
 // CalibrationReport is what was learnt of a host for one domain.
@@ -65,10 +74,30 @@ func (r HostReport) Line() string {
 
 // InWords says how the host is, and since when and why.
 func (r HostReport) InWords() string {
-	since := ""
-	if at, err := time.Parse(time.RFC3339, r.Since); err == nil {
-		since = " since " + at.Local().Format(time.DateTime)
+	how := r.standing()
+	for _, d := range r.Denies {
+		how += "; " + d.String()
 	}
+	return how
+}
+
+// String says what the host denies.
+func (d DenialReport) String() string {
+	return d.Domain + ": denies mailboxes that it had, like " + d.Like + sinceWhen(d.Since)
+}
+
+// sinceWhen returns a time of a report for people.
+func sinceWhen(at string) string {
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return ""
+	}
+	return ", since " + t.Local().Format(time.DateTime)
+}
+
+// standing says whether it can be asked.
+func (r HostReport) standing() string {
+	since := strings.TrimPrefix(sinceWhen(r.Since), ",")
 	switch {
 	case r.State == HostUnasked:
 		return "not asked yet"
@@ -96,13 +125,16 @@ func ReportOf(h *policy.Host, s probe.State, now time.Time) HostReport {
 	r := HostReport{
 		Host: h.Name, State: HostUnasked, Why: s.Why, LastResort: h.LastResort,
 		Open: s.Open, InUse: s.InUse, Limit: s.Limit, VRFYs: s.VRFYs, Refusals: s.Refusals, Far: s.Far,
-		Yes: s.Yes, No: s.No, Unsure: s.Unsure, Calibrations: []CalibrationReport{},
+		Yes: s.Yes, No: s.No, Unsure: s.Unsure, Calibrations: []CalibrationReport{}, Denies: []DenialReport{},
 	}
 	switch {
 	case !s.DownSince.IsZero():
 		r.State, r.Since = HostDown, s.DownSince.Format(time.RFC3339)
 	case s.Reached:
 		r.State = HostUp
+	}
+	for _, d := range s.Denies {
+		r.Denies = append(r.Denies, DenialReport{d.Domain, d.Like, d.Since.Format(time.RFC3339)})
 	}
 	for _, l := range s.Learnt {
 		r.Calibrations = append(r.Calibrations, CalibrationReport{

@@ -41,6 +41,10 @@ func TestLineOfAHost(t *testing.T) {
 			"mail1\tdown since 2026-11-24 12:00:00: connection refused\tconnections=0/0/5 vrfys=5 refusals=8 far=false yes=0 no=0 unsure=0\tnot calibrated",
 		},
 		{
+			probe.State{Reached: true, Limit: 5, VRFYs: 5, Refusals: 8, Denies: []probe.Denial{{Domain: "example.com", Like: "anna@example.com", Since: at}}}, false,
+			"mail1\tup; example.com: denies mailboxes that it had, like anna@example.com, since 2026-11-24 12:00:00\tconnections=0/0/5 vrfys=5 refusals=8 far=false yes=0 no=0 unsure=0\tnot calibrated",
+		},
+		{
 			probe.State{Reached: true, DownSince: at, Why: "connection refused", Limit: 4}, true,
 			"mail1\tdrained since 2026-11-24 12:34:56; down: connection refused\tconnections=0/0/4 far=false yes=0 no=0 unsure=0\tnot calibrated",
 		},

@@ -11,7 +11,8 @@ import (
 
 // A host whose directory breaks denies everybody in the words in which it denies strangers.
 // As soon as it has denied somebody whom it had, mail for those waits at its sender: sent on
-// it would bounce. Nobody is refused, and when the directory is whole all is as before.
+// it would bounce. Nobody is refused from then on, by what is remembered neither, and when
+// the directory is whole all is as before.
 func TestDirectoryThatBreaks(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
@@ -25,7 +26,8 @@ func TestDirectoryThatBreaks(t *testing.T) {
 	d, _ := startDaemon(t, testbed.SiteText(mail1)+"[cache]\nunsure_expire = \"1ms\"\n")
 	d.wants(t, "anna@example.com", policy.Deliver, "mail1", policy.SourceSearch)
 	broken.Store(true)
-	d.memory.Distrust("mail1", time.Now()) // she is asked again
+	d.wants(t, "bert@example.com", policy.Reject, "", policy.SourceSearch) // nobody can know it yet
+	d.memory.Distrust("mail1", time.Now())                                 // she is asked again
 	d.waits(t, "anna@example.com", policy.Defer, "")
 	for _, to := range []string{"bert@example.com", "carla@example.com", "anna@example.com"} {
 		d.wants(t, to, policy.Defer, "", policy.SourceSearch)
