@@ -146,9 +146,26 @@ func (k *checkup) otherNames(ctx context.Context, d *policy.Domain, h *policy.Ho
 	for _, name := range names {
 		learnt, err := world.ProberOf(h).Calibrate(ctx, name)
 		if err == nil && learnt[len(learnt)-1].Why == "" {
+			k.toldApart(ctx, d, name, h)
 			continue
 		}
 		k.host("host "+h.Name, d, name, h, learnt, err)
+	}
+}
+
+// toldApart mentions a name of the domain by which the host refuses whom it has by the first
+// one: it may do so with everybody, in the words in which it refuses a stranger.
+func (k *checkup) toldApart(ctx context.Context, d *policy.Domain, name string, h *policy.Host) {
+	local := "postmaster"
+	if c := k.cfg.Host[h.Name]; c != nil {
+		if control, err := policy.ParseAddress(c.Control); err == nil {
+			local = control.Local()
+		}
+	}
+	has, lacks := policy.AddressOf(local, d.Names[0]), policy.AddressOf(local, name)
+	if h.Prober.Ask(ctx, lacks).Says == policy.No && h.Prober.Ask(ctx, has).Says == policy.Yes {
+		k.note("host "+h.Name, "has %s, and refuses %s as it does an unknown address: does it know %s for a name of the domain? "+
+			"If mail by both names is the same mailboxes' say ask_as = %q, else let it have %s among its own domains", has, lacks, name, d.Names[0], name)
 	}
 }
 

@@ -41,6 +41,35 @@ func TestHostThatHasTheFirstNameOnly(t *testing.T) {
 	}
 }
 
+// Or it refuses everybody by the others in the words in which it refuses a stranger, so that all
+// their mail would bounce.
+func TestHostThatHasNobodyByTheSecondName(t *testing.T) {
+	for _, tt := range []struct {
+		mailboxes []string
+		control   string
+		notes     bool
+	}{
+		{[]string{"postmaster@example.com"}, "", true},
+		{[]string{"postmaster@example.com", "postmaster@example.net"}, "", false},
+		{[]string{"anna@example.com"}, "", false}, // it may have none
+		{[]string{"anna@example.com"}, "control = \"anna@example.com\"\n", true},
+		{[]string{"anna@example.com", "anna@example.net"}, "control = \"anna@example.com\"\n", false},
+	} {
+		text := testbed.SiteText(testbed.StartHost(t, testbed.Having(tt.mailboxes...))) + tt.control
+		cfg, err := config.Parse("p.toml", strings.Replace(text, `name  = "example.com"`, `name = ["example.com", "example.net"]`, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		if _, _, err := Hosts(t.Context(), &said, cfg); err != nil {
+			t.Fatal(err)
+		}
+		if notes := strings.Contains(said.String(), "@example.net as it does an unknown address: does it know example.net"); notes != tt.notes {
+			t.Errorf("%v, %q: says\n%s", tt.mailboxes, tt.control, said.String())
+		}
+	}
+}
+
 // What a host needs to be asked it needs to be sent mail, too.
 func TestHostThatIsAskedInAnotherWayThanItIsSentMail(t *testing.T) {
 	text := testbed.SiteText(testbed.StartHost(t, testbed.Having("anna@example.com"))) + "tls_wrappermode = true\n"
