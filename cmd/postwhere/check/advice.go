@@ -1,19 +1,29 @@
 package check
 
-import "regexp"
+import (
+	"errors"
+	"regexp"
+	"syscall"
+
+	"postwhere/cmd/postwhere/config"
+	"postwhere/probe"
+)
 
 // What keeps a host from telling, as its reply has it. This decides nothing: it is
 // for the reader, beside the reply itself.
 var (
 	refusesRelay = regexp.MustCompile(`(?i)\brelay`)
 	refusesUs    = regexp.MustCompile(`(?i)block|denied|deny|\brbl\b|spam|reputation|client|access|\bban|too many|rate|limit`)
-	wantsAuth    = regexp.MustCompile(`(?i)authent|starttls|\btls\b|encrypt`)
+	wantsAuth    = regexp.MustCompile(`(?i)authent|\bauth\b`)
+	wantsTLS     = regexp.MustCompile(`(?i)starttls|\btls\b|encrypt`)
 	wantsName    = regexp.MustCompile(`(?i)\bhelo\b|\behlo\b|reverse|\bptr\b|resolve`)
+	tellsByRCPT  = regexp.MustCompile(`(?i)\bvrfy\b`)
 	looksFirst   = regexp.MustCompile(`(?i)greylist|grey list|verif`)
 )
 
 // Why a host could not be asked at all.
 var (
+	noSender     = regexp.MustCompile(`MAIL FROM was refused`)
 	wrongLogin   = regexp.MustCompile(`\bAUTH\b`)
 	noSTARTTLS   = regexp.MustCompile(`does not offer STARTTLS`)
 	noTLSAround  = regexp.MustCompile(`first record does not look like a TLS handshake`)
@@ -25,10 +35,15 @@ var (
 	sharedSecret = regexp.MustCompile(`shared secret`)
 )
 
-// adviceOnFailure says what to do about a host that could not be asked. section is that of
-// its settings.
-func adviceOnFailure(why, section string) string {
+// adviceOnFailure says what to do about a host that could not be asked. c are its settings,
+// and section is where they stand.
+func adviceOnFailure(err error, c config.Host, section string) string {
+	why := err.Error()
 	switch {
+	case c.BindAddress != "" && errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "This machine has no address " + c.BindAddress + ": let bind_address in " + section + " be one that it has, or leave it out."
+	case noSender.MatchString(why):
+		return adviceOnSender(why, c, section)
 	case wrongLogin.MatchString(why):
 		return "Are user and secret_file in " + section + " right, and may that user log in there?"
 	case noSTARTTLS.MatchString(why):
@@ -49,23 +64,45 @@ func adviceOnFailure(why, section string) string {
 	return "Is its name right, is it up, and may this machine connect?"
 }
 
-// adviceOn says what to do about a host that cannot be calibrated, "" if one cannot
-// tell.
-func adviceOn(why, domain string) string {
+// adviceOnSender is adviceOnFailure of a host that refuses MAIL FROM.
+func adviceOnSender(why string, c config.Host, section string) string {
 	switch {
-	case sharedSecret.MatchString(why):
+	case wantsAuth.MatchString(why) && c.User == "":
+		return "Say user and secret_file in " + section + ", with tls = \"encrypt\", or let it take this machine without."
+	case wantsTLS.MatchString(why):
+		return "Say tls = \"encrypt\" in " + section + "."
+	}
+	return "Let it take this machine in, or say in probe.sender a sender that it takes mail from."
+}
+
+// adviceOn says what to do about a host that cannot be calibrated, "" if one cannot
+// tell. c is what was learnt of it, and section is where its settings stand.
+func adviceOn(c probe.Calibration, domain, section string) string {
+	switch {
+	case c.Method == probe.VRFY && tellsByRCPT.MatchString(c.Why): // which was not tried: the settings say so
+		return ": leave method out of " + section + ", or say method = \"rcpt\": what it does not tell by VRFY it may tell by RCPT"
+	case sharedSecret.MatchString(c.Why):
 		return ": say in secret_file of that host the secret that it shares with those who may ask it"
-	case refusesRelay.MatchString(why):
+	case refusesRelay.MatchString(c.Why):
 		return ": it takes no mail for " + domain + " from this machine. Is it a mail host of the domain? Then let it have " + domain +
 			" among its own (Postfix: virtual_mailbox_domains, mydestination, or relay_domains with relay_recipient_maps), and its mailboxes"
-	case wantsAuth.MatchString(why):
+	case wantsAuth.MatchString(c.Why), wantsTLS.MatchString(c.Why):
 		return ": say tls, user and secret_file of that host, or let it take this machine without"
-	case wantsName.MatchString(why):
+	case wantsName.MatchString(c.Why):
 		return ": give probe.helo_name, and this machine's address, names that resolve"
-	case looksFirst.MatchString(why):
+	case looksFirst.MatchString(c.Why):
 		return ": exempt this machine from greylisting and the like there"
-	case refusesUs.MatchString(why):
+	case refusesUs.MatchString(c.Why):
 		return ": let it take this machine in (its block lists, fail2ban, postscreen, limits)"
 	}
 	return ""
+}
+
+// adviceOnControl says what to do about a host that has refused its control address.
+func adviceOnControl(c probe.Calibration, section string) string {
+	const advice = "Set control to an address that it has"
+	if c.Method == probe.VRFY && tellsByRCPT.MatchString(c.Refusal.Text) {
+		return advice + ", or leave method out of " + section + ", if it refuses every VRFY"
+	}
+	return advice
 }

@@ -213,9 +213,10 @@ func (k *checkup) route(ctx context.Context, h *policy.Host) {
 
 // host says how a host answers about a name of the domain.
 func (k *checkup) host(what string, d *policy.Domain, name string, h *policy.Host, learnt []probe.Calibration, err error) {
+	section := fmt.Sprintf("[host.%q]", h.Name)
 	if err != nil {
-		section := fmt.Sprintf("[host.%q]", h.Name)
-		k.fail(what, "%v. %s Until then %s", err, adviceOnFailure(err.Error(), section), world.Consequence(d, h))
+		settings, _ := k.cfg.HostOf(h.Name) // they were good enough for the host to be asked
+		k.fail(what, "%v. %s Until then %s", err, adviceOnFailure(err, settings, section), world.Consequence(d, h))
 		return
 	}
 	c := learnt[len(learnt)-1] // the method in use, or the last one tried
@@ -223,11 +224,11 @@ func (k *checkup) host(what string, d *policy.Domain, name string, h *policy.Hos
 	case h.LastResort && !c.Tells:
 		k.ok(what, "%s: the last resort, it gets what every other host says no to (%s)", name, c.Why)
 	case c.AcceptsAll:
-		k.fail(what, "%s %s. Nothing it says can be believed: give it the list of its mailboxes (Postfix: relay_recipient_maps or virtual_mailbox_maps), or take this machine out of its mynetworks; if it owns whatever no other host has, say last_resort = true in [host.%q]", name, c.Why, h.Name)
+		k.fail(what, "%s %s. Nothing it says can be believed: give it the list of its mailboxes (Postfix: relay_recipient_maps or virtual_mailbox_maps), or take this machine out of its mynetworks; if it owns whatever no other host has, say last_resort = true in %s", name, c.Why, section)
 	case !c.Tells:
-		k.fail(what, "%s: %s. Its answers are unsure%s", name, c.Why, adviceOn(c.Why, name))
+		k.fail(what, "%s: %s. Its answers are unsure%s", name, c.Why, adviceOn(c, name, section))
 	case c.Why != "":
-		k.fail(what, "%s: %s. Set control to an address that it has", name, c.Why)
+		k.fail(what, "%s: %s. %s", name, c.Why, adviceOnControl(c, section))
 	default:
 		k.ok(what, "%s: asked by %s, refuses unknown addresses with %q", name, c.Method, c.Refusal)
 	}

@@ -4,6 +4,7 @@
 package testbed
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -14,8 +15,8 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Host is a mail host that answers RCPT TO as a test says. Postwhere's
-// nonsense addresses are refused in any case but by one that takes everything.
+// Host is a mail host that answers as a test says. Postwhere's nonsense addresses are
+// refused in any case but by one that takes everything.
 type Host struct {
 	Address  string // HOST:PORT
 	listener net.Listener
@@ -32,18 +33,28 @@ var ErrNobody = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1,
 // IsNonsense tells whether an address is one that postwhere calibrates a host with.
 func IsNonsense(to string) bool { return strings.HasPrefix(to, "postwhere") }
 
+// Ways are how a host answers.
+type Ways struct {
+	Mail error                 // what it says to MAIL FROM: nil for yes
+	Rcpt func(to string) error // what it says to an address
+	TLS  *tls.Config           // offered; nil: none is
+}
+
 // NewHost starts a host on a free port. rcpt returns what it says to an address: nil for
 // yes.
-func NewHost(rcpt func(to string) error) (*Host, error) {
+func NewHost(rcpt func(to string) error) (*Host, error) { return newHost(Ways{Rcpt: rcpt}) }
+
+func newHost(ways Ways) (*Host, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	h := &Host{Address: l.Addr().String(), listener: l}
 	h.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
-		return &oddSession{Session: nil, host: h, rcpt: rcpt}, nil
+		return &oddSession{Session: nil, host: h, ways: ways}, nil
 	}))
 	h.server.Domain, h.server.ReadTimeout, h.server.ErrorLog = "odd.example", time.Minute, silent{}
+	h.server.TLSConfig = ways.TLS
 	h.serving.Go(func() { _ = h.server.Serve(l) })
 	return h, nil
 }
@@ -51,7 +62,13 @@ func NewHost(rcpt func(to string) error) (*Host, error) {
 // StartHost is NewHost until the test ends.
 func StartHost(t *testing.T, rcpt func(to string) error) *Host {
 	t.Helper()
-	h, err := NewHost(rcpt)
+	return StartHostOf(t, Ways{Rcpt: rcpt})
+}
+
+// StartHostOf starts a host of these ways, until the test ends.
+func StartHostOf(t *testing.T, ways Ways) *Host {
+	t.Helper()
+	h, err := newHost(ways)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +93,10 @@ func (h *Host) Asked() []string {
 type oddSession struct {
 	smtp.Session
 	host *Host
-	rcpt func(string) error
+	ways Ways
 }
 
-func (s *oddSession) Mail(string, *smtp.MailOptions) error { return nil }
+func (s *oddSession) Mail(string, *smtp.MailOptions) error { return s.ways.Mail }
 func (s *oddSession) Reset()                               {}
 func (s *oddSession) Logout() error                        { return nil }
 
@@ -89,7 +106,7 @@ func (s *oddSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 		s.host.rcpts = append(s.host.rcpts, to)
 		s.host.mu.Unlock()
 	}
-	return s.rcpt(to)
+	return s.ways.Rcpt(to)
 }
 
 // Having returns a host's ways that has these mailboxes.
