@@ -11,15 +11,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"postwhere/cmd/postwhere/control"
+	"postwhere/cmd/postwhere/maillog"
 )
 
 func reloadCommand(c *common) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reload",
 		Short: "Have the running daemon read its configuration again",
-		Long: `Have the running daemon read its configuration again, as SIGHUP does, and say
-whether it has taken it over. One that is refused changes nothing. Exit status: 0,
-1 if the daemon has refused it, 69 without a daemon, 78 for a bad configuration.`,
+		Long: `Have the running daemon read its configuration again, as SIGHUP does, and say by
+which file it runs now. One that is refused changes nothing. Exit status: 0, 1 if
+the daemon has refused it, 69 without a daemon, 78 for a bad configuration.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.reload(cmd.Context()) },
 	}
@@ -29,8 +30,10 @@ func (c *common) reload(ctx context.Context) error {
 	client, err := c.mustControl()
 	if err == nil {
 		defer client.Close()
-		if err = client.Reload(ctx); err == nil {
-			return nil
+		var now control.Standing
+		if now, err = client.Reload(ctx); err == nil {
+			_, err = fmt.Fprintf(c.out, "%s: the daemon runs by it now\n", maillog.Printable(now.File))
+			return err
 		}
 		var refused control.DaemonError
 		if errors.As(err, &refused) && refused.WrongCall {

@@ -80,11 +80,11 @@ func (c *Client) Stats(ctx context.Context) (s MemoryStats, err error) {
 	return s, err
 }
 
-// Reload has the daemon read its configuration again, and returns when it runs by it. If
+// Reload has the daemon read its configuration again, and returns which it runs by then. If
 // the daemon has refused it the error is a DaemonError of a WrongCall.
-func (c *Client) Reload(ctx context.Context) error {
-	var now Standing
-	return c.call(ctx, http.MethodPost, "/reload", nil, &now)
+func (c *Client) Reload(ctx context.Context) (now Standing, err error) {
+	err = c.call(ctx, http.MethodPost, "/reload", nil, &now)
+	return now, err
 }
 
 // Standing asks which configuration the daemon runs by.
