@@ -135,6 +135,8 @@ func (h *Host) complete(dir, transport, name string) error {
 		return fmt.Errorf("rate = %d: want questions a second, or 0 for any number", h.Rate)
 	case (endpoint.Network == probe.MingerNetwork) != (h.Method == probe.Minger) && (h.Method != probe.Auto || endpoint.Network != probe.MingerNetwork):
 		return fmt.Errorf("method %q does not go with probe %q: Minger is asked at minger:HOST, the others by smtp or lmtp", h.Method, h.Probe)
+	case endpoint.Network == probe.MingerNetwork && h.VRFY252 != probe.EchoMeansYes:
+		return fmt.Errorf("vrfy_252 %q does not go with probe %q: Minger has no VRFY", h.VRFY252, h.Probe)
 	}
 	if name, err := policy.NormalDomain(h.AliasDomain); h.AliasDomain != host && (err != nil || !hostName.MatchString(name)) {
 		return fmt.Errorf("alias_domain %q: want a domain name", h.AliasDomain)

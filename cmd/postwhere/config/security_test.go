@@ -30,6 +30,8 @@ func TestBadProtectionOfAHostIsRefused(t *testing.T) {
 			`p.toml: host "mail1": tls, tls_wrappermode and user are for SMTP and LMTP: Minger has but a shared secret, in secret_file`},
 		{"a user with Minger", host + "probe = 'minger:mail1'\nuser = 'u'\nsecret_file = 's'\n",
 			`p.toml: host "mail1": tls, tls_wrappermode and user are for SMTP and LMTP: Minger has but a shared secret, in secret_file`},
+		{"252 with Minger", host + "probe = 'minger:mail1'\nvrfy_252 = 'yes'\n", `p.toml: host "mail1": vrfy_252 "yes" does not go with probe "minger:mail1": Minger has no VRFY`},
+		{"252 with the method", host + "method = 'minger'\nvrfy_252 = 'unsure'\n", `p.toml: host "mail1": vrfy_252 "unsure" does not go with probe "minger:mail1": Minger has no VRFY`},
 		{"fingerprint", host + "tls = 'verify'\ntls_fingerprints = ['" + sha256 + "', 'ab:cd']\n", `p.toml: host "mail1": tls_fingerprints "ab:cd": want a SHA-256 fingerprint, 32 octets in hex`},
 		{"fingerprint that is not looked at", host + "tls_fingerprints = ['" + sha256 + "']\n", `p.toml: host "mail1": tls_ca_file and tls_fingerprints need tls = "verify"`},
 		{"authorities that are not looked at", host + "tls = 'encrypt'\ntls_ca_file = 'ca.pem'\n", `p.toml: host "mail1": tls_ca_file and tls_fingerprints need tls = "verify"`},
