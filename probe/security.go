@@ -96,11 +96,25 @@ func (s *Security) verifyFingerprint(state tls.ConnectionState) error {
 // handshake puts TLS on a connection.
 func (s *Security) handshake(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	secure := tls.Client(conn, s.config())
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
+	err := secure.HandshakeContext(ctx)
+	var unproven *tls.CertificateVerificationError
+	switch {
+	case err == nil:
+		return secure, nil
+	case errors.As(err, &unproven):
+		return nil, certificateError{unproven.Err}
 	}
-	return secure, nil
+	return nil, fmt.Errorf("TLS: %w", err)
 }
+
+// certificateError is what is wrong with the host's certificate: an error of crypto/x509.
+type certificateError struct{ error }
+
+func (e certificateError) Error() string {
+	return "the host's certificate is not accepted: " + strings.ReplaceAll(e.error.Error(), "x509: ", "")
+}
+
+func (e certificateError) Unwrap() error { return e.error }
 
 // authenticate proves who we are, where the configuration says so.
 func (s *Security) authenticate(client *smtp.Client, w *wire) error {

@@ -30,7 +30,7 @@ func (r *RedisServer) ListenTLS(t testing.TB, name, password string) (addr, auth
 		name = host
 	}
 	const port = "6380" // this address is nobody else's
-	cert, key, authority := certify(t, name)
+	cert, key, authority := Certify(t, name, time.Hour)
 	r.WriteFile(t, "cert.pem", cert)
 	r.WriteFile(t, "key.pem", key)
 	conn, err := net.DialTimeout("tcp", r.Addr(), greetingTime)
@@ -58,9 +58,9 @@ func (r *RedisServer) ListenTLS(t testing.TB, name, password string) (addr, auth
 	return net.JoinHostPort(host, port), authority
 }
 
-// certify returns a certificate for a name or IP address, its key, and the authority, all
-// in PEM.
-func certify(t testing.TB, name string) (cert, key, authority string) {
+// Certify returns a certificate for a name or IP address, which ends after that time, its
+// key, and the authority, all in PEM.
+func Certify(t testing.TB, name string, lasts time.Duration) (cert, key, authority string) {
 	t.Helper()
 	makeKey := func() *ecdsa.PrivateKey {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -83,7 +83,7 @@ func certify(t testing.TB, name string) (cert, key, authority string) {
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		NotBefore: ca.NotBefore, NotAfter: time.Now().Add(lasts), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	if ip := net.ParseIP(name); ip != nil {
 		leaf.IPAddresses = []net.IP{ip}

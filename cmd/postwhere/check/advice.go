@@ -1,6 +1,7 @@
 package check
 
 import (
+	"crypto/x509"
 	"errors"
 	"regexp"
 	"syscall"
@@ -28,6 +29,7 @@ var (
 	noSTARTTLS   = regexp.MustCompile(`does not offer STARTTLS`)
 	noTLSAround  = regexp.MustCompile(`first record does not look like a TLS handshake`)
 	wrongHost    = regexp.MustCompile(`(?i)certificate|fingerprint`)
+	otherPrint   = regexp.MustCompile(`none of tls_fingerprints`)
 	noGreeting   = regexp.MustCompile(`no greeting`)
 	refused      = regexp.MustCompile(`the host refuses us`)
 	knowsNoEHLO  = regexp.MustCompile(`\b50[0-4]\b`)
@@ -51,7 +53,7 @@ func adviceOnFailure(err error, c config.Host, section string) string {
 	case noTLSAround.MatchString(why):
 		return "TLS does not begin at once there: leave tls_wrappermode out of " + section + ", or name the port where it does."
 	case wrongHost.MatchString(why):
-		return "Is it the right host? Then say in " + section + " how it is known: tls_name, tls_ca_file or tls_fingerprints."
+		return adviceOnCertificate(err, section)
 	case refused.MatchString(why) && knowsNoEHLO.MatchString(why):
 		return "Does it speak LMTP? Then say probe = \"lmtp:inet:HOST:PORT\" in " + section + ". Else it must let this machine in."
 	case refused.MatchString(why):
@@ -62,6 +64,23 @@ func adviceOnFailure(err error, c config.Host, section string) string {
 		return "Does its Minger server run, at that UDP port, and may this machine ask it?"
 	}
 	return "Is its name right, is it up, and may this machine connect?"
+}
+
+// adviceOnCertificate is adviceOnFailure of a host whose certificate is not accepted.
+func adviceOnCertificate(err error, section string) string {
+	const ifRight = "Is it the right host? Then say in "
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, new(x509.HostnameError)):
+		return ifRight + section + " by tls_name which name its certificate has, or tls_fingerprints if it has none."
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return ifRight + section + " by tls_ca_file which authority has signed it, or tls_fingerprints if none has."
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "Renew its certificate, if the clock here is right, or say in " + section + " tls_fingerprints, for which it may be of any age."
+	case otherPrint.MatchString(err.Error()):
+		return ifRight + section + " the fingerprint of its certificate of today."
+	}
+	return ifRight + section + " how it is known: tls_name, tls_ca_file or tls_fingerprints."
 }
 
 // adviceOnSender is adviceOnFailure of a host that refuses MAIL FROM.
