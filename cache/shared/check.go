@@ -17,7 +17,8 @@ func Check(ctx context.Context, s Server) (took time.Duration, err error) {
 	l := newLink(Config{Server: s, Log: slog.New(slog.DiscardHandler)})
 	defer l.hangUp()
 	took, err = l.measure(ctx)
-	if err == nil || isReply(err) { // which may be that it lacks a right
+	// It may have replied that a right is lacking, or be slow, which is no reason not to look.
+	if err == nil || isReply(err) || isTimeout(err) {
 		if lacking := l.checkRights(ctx, l.rehearsal()); lacking != nil {
 			return 0, lacking
 		}
