@@ -44,16 +44,25 @@ type Host struct {
 	// What it is known to have is delivered to it still. It does no I/O, and is
 	// called concurrently. nil: it is not.
 	Drained func() bool
-	// Vouched tells whether the host's no about an address of a domain, which is as old as
-	// that, is still believed: it may have denied since what it was seen to have. It does no
-	// I/O, and is called concurrently. nil: each is.
-	Vouched func(domain string, no, now time.Time) bool
+	// Revoked tells whether the host's no about an address of a domain, which is as old as
+	// that, is not to be believed: it was found since to deny what it had. Vouched tells
+	// whether one that is remembered would be believed if the host said it now. They do no I/O,
+	// and are called concurrently. nil: none is revoked, and each would.
+	Revoked func(domain string, no time.Time) bool
+	Vouched func(domain string, now time.Time) bool
+	// Saw is told of a mailbox that another front end has heard the host say it has. It does
+	// no I/O, and is called concurrently. nil: nobody need know.
+	Saw func(a Address)
 }
 
 func (h *Host) drained() bool { return h.Drained != nil && h.Drained() }
 
-func (h *Host) vouched(domain string, no, now time.Time) bool {
-	return h.Vouched == nil || h.Vouched(domain, no, now)
+func (h *Host) revoked(domain string, no time.Time) bool {
+	return h.Revoked != nil && h.Revoked(domain, no)
+}
+
+func (h *Host) vouched(domain string, now time.Time) bool {
+	return h.Vouched == nil || h.Vouched(domain, now)
 }
 
 // Domain is a distributed domain: its names, and its hosts in order of

@@ -39,9 +39,9 @@ func (s *Searcher) findMailbox(ctx context.Context, d *Domain, a Address, w wish
 
 // stands tells whether a rejection still does that was found a while ago: the
 // domain has the same hosts, each no of theirs was given since then or is
-// remembered yet, is still believed, and none is from before the address was flushed.
+// remembered yet and not revoked, and none is from before the address was flushed.
 func (s *Searcher) stands(d *Domain, a Address, answers []Answer, since time.Time) bool {
-	if !settles(d.Hosts(), answers) || s.memory.Purged(a, answers) || unvouched(d.Hosts(), a, answers, since) != nil {
+	if !settles(d.Hosts(), answers) || s.memory.Purged(a, answers) || revoker(d.Hosts(), a, answers) != nil {
 		return false
 	}
 	remembered := s.memory.Recall(a, time.Now()).Answers
@@ -86,7 +86,7 @@ func (s *Searcher) recallOrJoin(ctx context.Context, d *Domain, a Address, w wis
 	if settles(hosts, memo.Said) {
 		f := s.recalled(hosts, memo, now)
 		doubted := f.Verdict == Reject && s.doubts.has(a, now) || // it may have arrived by now
-			f.leansOnNo() && remembersUnvouched(hosts, a, memo, now)
+			f.leansOnNo() && !isVouched(hosts, a, memo, now)
 		if !doubted && (!f.leansOnNo() || !w.fresh || !f.isOlder(freshFor)) {
 			return f, nil
 		}
@@ -115,7 +115,7 @@ func (s *Searcher) join(ctx context.Context, d *Domain, a Address, hosts []*Host
 			f = s.deferred(f, "an answer grew too old during the search")
 		}
 		if f.leansOnNo() {
-			if h := unvouched(d.Hosts(), a, f.Answers, w.begun); h != nil {
+			if h := revoker(d.Hosts(), a, f.Answers); h != nil {
 				f = s.deferred(f, h.Name+": its no is not believed, for it denies mailboxes that it had, or did a moment ago")
 			}
 		}

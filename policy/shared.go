@@ -45,6 +45,9 @@ func (s *Searcher) heard(d *Domain, a Address) (f Finding, ok bool) {
 	if memo.Owner.Says != Yes || h == nil {
 		return Finding{}, false
 	}
+	if h.Saw != nil {
+		h.Saw(a)
+	}
 	if memo.Stale {
 		s.refresh(d, a, h, memo.Owner, false)
 	}

@@ -84,8 +84,13 @@ func TestFindingOfOneFrontEndServesTheOthers(t *testing.T) {
 		wantAsked(t, 1, mail1, mail2)
 		time.Sleep(time.Minute)
 		mail2.down()
+		var saw []string
+		at[1].domain.Hosts()[1].Saw = func(a Address) { saw = append(saw, a.String()) }
 		f := at[1].look(t, "Anna@example.com")
 		wantDeliver(t, f, mail2, SourceMemory)
+		if len(saw) != 1 || saw[0] != "Anna@example.com" {
+			t.Errorf("the host is seen to have %v", saw)
+		}
 		if f.Age != time.Minute {
 			t.Errorf("its age is %v", f.Age)
 		}

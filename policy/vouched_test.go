@@ -11,9 +11,9 @@ import (
 // lose their credit, those that are from then or before, and returns how that is done.
 func (s *site) doubtable(i int) (doubt func()) {
 	var until atomic.Pointer[time.Time]
-	s.domain.Hosts()[i].Vouched = func(domain string, no, _ time.Time) bool {
+	s.domain.Hosts()[i].Revoked = func(domain string, no time.Time) bool {
 		at := until.Load()
-		return at == nil || domain != s.domain.AsksAbout() || no.After(*at)
+		return at != nil && domain == s.domain.AsksAbout() && !no.After(*at)
 	}
 	return func() {
 		now := time.Now()
@@ -105,13 +105,31 @@ func TestNoToTheFullAddressMayLoseItsCreditBeforeTheBaseIsAskedAbout(t *testing.
 		time.Sleep(time.Second)
 		s.memory.Keep(AddressOf("anna", "example.com"), nil)
 		looked := false
-		s.domain.Hosts()[0].Vouched = func(_ string, no, _ time.Time) bool {
+		s.domain.Hosts()[0].Revoked = func(_ string, no time.Time) bool {
 			if !no.Equal(full) {
-				return true
+				return false
 			}
 			defer func() { looked = true }()
-			return !looked
+			return looked
 		}
 		wantVerdict(t, s.look(t, "anna+ext@example.com"), Defer)
+	})
+}
+
+// A no that is remembered is asked for again when nothing vouches for it any more; one that has
+// just been given need not be vouched for again.
+func TestRememberedNoForWhichNothingVouchesIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail1, mail2 := newHost("mail1"), newHost("mail2")
+		s := newSite(t, mail1, mail2)
+		var vouches atomic.Bool
+		s.domain.Hosts()[1].Vouched = func(domain string, _ time.Time) bool { return domain == "example.com" && vouches.Load() }
+		for range 3 {
+			wantVerdict(t, s.look(t, "nobody@example.com"), Reject)
+			wantAsked(t, 1, mail1, mail2)
+		}
+		vouches.Store(true)
+		wantVerdict(t, s.look(t, "nobody@example.com"), Reject)
+		wantAsked(t, 0, mail1, mail2)
 	})
 }

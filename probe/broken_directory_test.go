@@ -187,7 +187,7 @@ func anyBreakdown(t *testing.T, seed uint64, way string, counts map[string]int) 
 		t.Fatal(err)
 	}
 	p := start(Knowledge{})
-	host := &policy.Host{Name: "mail1", Prober: p, Vouched: p.Vouched}
+	host := &policy.Host{Name: "mail1", Prober: p, Revoked: p.Revoked, Vouched: p.Vouched}
 	domain := &policy.Domain{Names: []string{"d.test"}, Delimiter: "+"}
 	domain.SetHosts([]*policy.Host{host})
 	search := policy.NewSearcher([]*policy.Domain{domain}, memory, policy.Options{Deadline: 30 * time.Second, Log: slog.New(slog.DiscardHandler)})
@@ -200,7 +200,7 @@ func anyBreakdown(t *testing.T, seed uint64, way string, counts map[string]int) 
 			old := p
 			p = start(p.Knowledge())
 			memory.ForgetStrangers()
-			host = &policy.Host{Name: "mail1", Prober: p, Vouched: p.Vouched}
+			host = &policy.Host{Name: "mail1", Prober: p, Revoked: p.Revoked, Vouched: p.Vouched}
 			domain.SetHosts([]*policy.Host{host})
 			old.Close()
 		case n < 12:

@@ -149,26 +149,37 @@ func isSoftBounce(r policy.Reply) bool {
 // tryControl asks a host that refuses vaguely about its control address: one
 // that says no to everybody cannot be told from one that knows nobody else.
 func (p *Prober) tryControl(ctx context.Context, s *session, c Calibration, domain, learnt string) (Calibration, error) {
-	control := p.cfg.control(domain, learnt)
-	r, err := p.askUnworn(ctx, s, c.Method, control)
-	if err != nil {
-		return c, err
-	}
-	c.Accepts = question{method: c.Method, address: control, means252: p.cfg.VRFY252}.accepts(r)
-	c.Unclear = !c.Accepts && !isVague(r) && !isDecisive(r)
-	if !c.Accepts {
+	for _, control := range p.cfg.controls(domain, learnt, p.testimony.latest(domain)) {
+		r, err := p.askUnworn(ctx, s, c.Method, control)
+		if err != nil {
+			return c, err
+		}
+		if c.Accepts = (question{method: c.Method, address: control, means252: p.cfg.VRFY252}).accepts(r); c.Accepts {
+			c.Unclear, c.Why = false, ""
+			break
+		}
+		c.Unclear = !isVague(r) && !isDecisive(r)
 		c.Why = fmt.Sprintf("it refused its control address %s too (%q): its no is not believed until it accepts some address", control, r)
 	}
 	return c, nil
 }
 
-// control returns the address of the domain that the host should have. One that it
-// has accepted of late, learnt, is the best.
-func (c *Config) control(domain, learnt string) string {
+// controls returns the addresses of the domain of which the host should have one: one that it
+// has accepted of late, learnt, if there is one; else its witness, if it has one, and what the
+// configuration says.
+func (c *Config) controls(domain, learnt, witness string) []string {
 	switch {
 	case learnt != "":
-		return learnt
-	case strings.HasSuffix(strings.ToLower(c.Control), "@"+strings.ToLower(domain)):
+		return []string{learnt}
+	case witness != "":
+		return []string{witness, c.control(domain)}
+	}
+	return []string{c.control(domain)}
+}
+
+// control returns the address of the domain that the host should have.
+func (c *Config) control(domain string) string {
+	if strings.HasSuffix(strings.ToLower(c.Control), "@"+strings.ToLower(domain)) {
 		return c.Control // one of another domain would not vouch for this one
 	}
 	return "postmaster@" + domain

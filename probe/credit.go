@@ -3,23 +3,28 @@ package probe
 import (
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"postwhere/policy"
 )
 
 // credit is what a no that the hosts behind one name gave a while ago is worth.
 type credit struct {
-	said    time.Time // when one of them last said yes
+	said    time.Time // of when the last yes is of that one of them whose is the oldest
 	turned  time.Time
 	doubted time.Time
 }
 
+// heardFor is how long after its last yes a host behind a name may be the one that gave a no
+// which is remembered.
+const heardFor = time.Hour
+
 // credit is what memory's noes about the domain are worth. Which of several hosts behind one
-// name gave one is not known: that any of them said yes of late is enough.
-func (s *had) credit() credit {
+// name gave one is not known: each has to have said yes of late. The lock is held.
+func (s *had) credit(now time.Time) credit {
 	c := credit{turned: s.turned, doubted: s.doubted}
 	for _, v := range s.voices {
-		if v.said.After(c.said) {
+		if now.Sub(v.said) < heardFor && (c.said.IsZero() || v.said.Before(c.said)) {
 			c.said = v.said
 		}
 	}
@@ -65,52 +70,48 @@ func isGone(doubted, now time.Time) bool {
 	return !doubted.IsZero() && now.Sub(doubted) >= witnessLife
 }
 
-// vouches tells whether a no about an address of a domain, which is as old as that, would be
-// believed if it were said now. One is not that is from before the host began to deny what it
-// had, or from before it had somebody again.
-func (t *testimony) vouches(domain string, no, now time.Time) bool {
+// revokes tells whether a no about an address of a domain, which is as old as that, is not to be
+// believed: it is from before the host began to deny what it had, or from before it had somebody
+// again.
+func (t *testimony) revokes(domain string, no time.Time) bool {
+	known, ok := t.credits.Load(domain)
+	return ok && !no.After(known.(credit).turned) //nolint:forcetypeassert // nothing else is stored
+}
+
+// vouches tells whether a no about a domain that the host gave a while ago would be believed if
+// it were said now.
+func (t *testimony) vouches(domain string, now time.Time) bool {
 	known, ok := t.credits.Load(domain)
 	if !ok {
 		return true
 	}
 	c := known.(credit) //nolint:forcetypeassert // nothing else is stored
-	return no.After(c.turned) && (now.Sub(c.said) < witnessFresh || isGone(c.doubted, now))
+	return now.Sub(c.said) < witnessFresh || isGone(c.doubted, now)
 }
 
-// Vouched tells whether the host's no about an address of a domain, which is as old as that,
-// would be believed if the host said it now. It asks nobody, and may be called
+// Revoked tells whether the host's no about an address of a domain, which is as old as that, is
+// not to be believed: it was found since to deny what it had. It asks nobody, and may be called
 // concurrently.
-func (p *Prober) Vouched(domain string, no, now time.Time) bool {
-	return p.testimony.vouches(domain, no, now)
+func (p *Prober) Revoked(domain string, no time.Time) bool { return p.testimony.revokes(domain, no) }
+
+// Vouched tells whether a no that the host gave a while ago about an address of a domain would
+// be believed if it were said now. It asks nobody, and may be called concurrently.
+func (p *Prober) Vouched(domain string, now time.Time) bool { return p.testimony.vouches(domain, now) }
+
+// Revoked is Prober.Revoked.
+func (p *MingerProber) Revoked(domain string, no time.Time) bool {
+	return p.testimony.revokes(domain, no)
 }
 
-// Vouched tells whether the host's no about an address of a domain, which is as old as that,
-// would be believed if the host said it now. It asks nobody, and may be called
+// Vouched is Prober.Vouched.
+func (p *MingerProber) Vouched(domain string, now time.Time) bool {
+	return p.testimony.vouches(domain, now)
+}
+
+// Saw notes that another front end has heard the host say that it has a mailbox: from then on it
+// has to have that one or another, or its no is not believed. It asks nobody, and may be called
 // concurrently.
-func (p *MingerProber) Vouched(domain string, no, now time.Time) bool {
-	return p.testimony.vouches(domain, no, now)
-}
+func (p *Prober) Saw(a policy.Address) { p.testimony.saw(a.Domain(), a.String(), time.Now()) }
 
-// turns are when the host of each greeting last began to deny what it had, or had somebody
-// again. The zero value is none; it may be used concurrently.
-type turns struct {
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-func (t *turns) note(greeting string, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.last == nil || len(t.last) >= mostBehind {
-		t.last = make(map[string]time.Time)
-	}
-	t.last[greeting] = now
-}
-
-// since tells whether the host has turned since a connection to it was opened.
-func (t *turns) since(greeting string, born time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	at, ok := t.last[greeting]
-	return ok && !born.After(at)
-}
+// Saw is Prober.Saw.
+func (p *MingerProber) Saw(a policy.Address) { p.testimony.saw(a.Domain(), a.String(), time.Now()) }

@@ -35,6 +35,7 @@ type pending struct {
 	address     policy.Address
 	calibration Calibration // how to read the reply
 	key         calibrationKey
+	speaker     *speaker       // who is asked
 	reply       chan pipeReply // has room for it
 	gone        bool           // it was written, and nobody waits for it any more
 	put         time.Time      // when it was written
@@ -99,12 +100,12 @@ func (p *Prober) askInCrowd(ctx context.Context, a policy.Address) (policy.Answe
 	switch m.says {
 	case policy.Yes:
 		p.calibrations.sawAcceptance(one.key, a.String())
-		p.testimony.yes(a.Domain(), one.key.greeting, a.String(), time.Now())
+		p.testimony.yes(a.Domain(), one.speaker, a.String(), time.Now())
 	case policy.No:
-		if p.testimony.toAsk(a.Domain(), one.key.greeting, a.String(), time.Now()) != nil {
+		if p.testimony.toAsk(a.Domain(), one.speaker, a.String(), time.Now()) != nil {
 			return answer, false // somebody has to vouch for it
 		}
-		if p.cfg.isTooOld(one.key.greeting, r.at) {
+		if p.cfg.isTooOld(r.at) {
 			return answer, false // it grew too old while the reply was waited for
 		}
 		answer.At = r.at

@@ -66,9 +66,19 @@ func (s *session) begin(ctx context.Context, level TLSLevel) error {
 		}
 	}
 	s.greeting = steadyGreeting(s.wire.greeting)
+	s.speaker = &speaker{voice: s.greeting + " at " + addressOf(s.wire.Conn), born: s.born}
 	s.utf8, _ = s.client.Extension("SMTPUTF8")
 	s.pipelining, _ = s.client.Extension("PIPELINING")
 	return security.authenticate(s.client, s.wire)
+}
+
+// addressOf returns the IP address of the other end, "" if it has none.
+func addressOf(conn net.Conn) string {
+	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // hello reads the greeting and introduces us.
@@ -126,7 +136,7 @@ var errHandshake = errors.New("TLS handshake")
 // encrypt puts TLS under the wire.
 func (s *session) encrypt(ctx context.Context) error {
 	s.wire.gate = &gate{Conn: s.wire.Conn}
-	conn, err := s.cfg.Security.handshake(ctx, s.wire.gate)
+	conn, err := s.cfg.Security.handshake(ctx, s.wire.gate, s.cfg.learnt.sessions)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errHandshake, err)
 	}

@@ -33,7 +33,7 @@ type KnownCalibration struct {
 }
 
 // KnownWitnesses are mailboxes of a domain that the host was seen to have, the
-// latest first. Said is the minute of the last yes from the host of each greeting, Doubted
+// latest first. Said is the minute of the last yes from each of the hosts behind its name, Doubted
 // that since when it refuses them all; zero: it does not.
 type KnownWitnesses struct {
 	Domain    string
@@ -47,6 +47,17 @@ type KnownWitnesses struct {
 type KnownAllowance struct {
 	Now, Ceiling int
 	Seen         time.Time
+}
+
+// OfAnother returns what is to be known of a host that is asked in another way now, and may be
+// another one: whom one of its name had. Its no is not believed until it has somebody of those,
+// or anybody: it may be the same, and its directory broken.
+func (k Knowledge) OfAnother() Knowledge {
+	another := Knowledge{Version: k.Version}
+	for _, w := range k.Witnesses {
+		another.Witnesses = append(another.Witnesses, KnownWitnesses{Domain: w.Domain, Addresses: w.Addresses, Doubted: w.Doubted})
+	}
+	return another
 }
 
 // Knowledge returns what was learnt of the host so far, also after Close.
@@ -123,9 +134,9 @@ func (t *testimony) export(now time.Time) []KnownWitnesses {
 			continue
 		}
 		k := KnownWitnesses{domain, slices.Clone(s.addresses), make(map[string]time.Time), s.doubted.Truncate(time.Minute).UTC()}
-		for greeting, v := range s.voices {
-			if !v.said.IsZero() && utf8.ValidString(greeting) { // it would not come back as it was
-				k.Said[greeting] = v.said.Truncate(time.Minute).UTC()
+		for voice, v := range s.voices {
+			if !v.said.IsZero() && utf8.ValidString(voice) { // it would not come back as it was
+				k.Said[voice] = v.said.Truncate(time.Minute).UTC()
 			}
 		}
 		all = append(all, k)
@@ -141,7 +152,7 @@ func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
 	for _, k := range all {
 		for _, address := range slices.Backward(k.Addresses) {
 			// They go to the host as they are.
-			if a, err := policy.ParseAddress(address); err == nil && a.String() == address {
+			if a, err := policy.ParseAddress(address); err == nil && a.At(k.Domain).String() == address && isASCII(address) {
 				t.witness(k.Domain, address)
 			}
 		}
@@ -151,13 +162,16 @@ func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
 		}
 		if !k.Doubted.IsZero() {
 			s.doubted = anchored(k.Doubted, now)
-		}
-		for greeting, at := range k.Said {
-			if !at.After(now) && len(s.voices) < mostBehind {
-				s.voices[greeting] = voice{said: anchored(at, now)}
+			if s.doubted.After(now) { // by a clock that was set back
+				s.doubted = now
 			}
 		}
-		t.credits.Store(k.Domain, s.credit())
+		for of, at := range k.Said {
+			if !at.After(now) && len(s.voices) < mostBehind {
+				s.voices[of] = voice{said: anchored(at, now)}
+			}
+		}
+		t.credits.Store(k.Domain, s.credit(now))
 	}
 }
 

@@ -39,7 +39,7 @@ type MingerProber struct {
 	closed       sync.Once
 	health       *health
 	calibrations calibrations
-	testimony    testimony
+	testimony    *testimony
 	tally        tally
 	heard        atomic.Pointer[time.Time] // when it answered last; nil: never
 	domain       atomic.Pointer[string]    // that was asked about last
@@ -70,7 +70,7 @@ func NewMinger(cfg Config, secret string) (*MingerProber, error) {
 		closing: make(chan struct{}),
 		rate:    cfg.limiter(),
 	}
-	p.testimony.log, p.testimony.turns = cfg.Log.With("host", cfg.Name), new(turns) // there are no connections
+	p.testimony = newTestimony(&cfg)
 	p.health = newHealth(cfg.Log.With("host", cfg.Name), p.knock)
 	if now := time.Now(); cfg.Known.Version == knowledgeVersion {
 		p.calibrations.restore(cfg.Known.Calibrations, now)
@@ -140,7 +140,7 @@ func (p *MingerProber) Ask(ctx context.Context, a policy.Address) (answer policy
 	})
 	switch {
 	case err != nil:
-		m, answer.Why = meaning{says: policy.Unsure}, explain(err)
+		m, answer.Why = meaning{says: policy.Unsure, denied: m.denied}, explain(err)
 	case m.says == policy.Unsure && answer.Reply.Text != "":
 		answer.Why = fmt.Sprintf("%q: %s", answer.Reply, m.why)
 	case m.says == policy.Unsure:
@@ -163,6 +163,7 @@ func (p *MingerProber) question(ctx context.Context, remote string, a policy.Add
 		return unsure, nil
 	}
 	answer.Method = "minger"
+	by := &speaker{voice: remote, born: time.Now()}
 	r, err := p.exchange(ctx, remote, a.String())
 	if err != nil {
 		return unsure, err
@@ -172,9 +173,9 @@ func (p *MingerProber) question(ctx context.Context, remote string, a policy.Add
 	switch m.says {
 	case policy.Yes:
 		p.calibrations.sawAcceptance(k, a.String())
-		p.testimony.yes(a.Domain(), remote, a.String(), time.Now())
+		p.testimony.yes(a.Domain(), by, a.String(), time.Now())
 	case policy.No:
-		return p.vouch(ctx, remote, a.Domain(), a.String(), m)
+		return p.vouch(ctx, by, a.Domain(), a.String(), m)
 	}
 	return m, nil
 }
@@ -239,15 +240,16 @@ func (p *MingerProber) tryNonsense(ctx context.Context, remote, domain, learnt s
 		c.Why = fmt.Sprintf("cannot be calibrated: it said %q about an address that nobody has: %s", r.reply(), m.why)
 		return c, nil
 	}
-	control := p.cfg.control(domain, learnt)
-	alsoCounts(p.rate)
-	r, err = p.exchange(ctx, remote, control)
-	if err != nil {
-		return c, err
-	}
-	m := r.read()
-	c.Accepts, c.Unclear = m.says == policy.Yes, m.says == policy.Unsure
-	if !c.Accepts {
+	for _, control := range p.cfg.controls(domain, learnt, p.testimony.latest(domain)) {
+		alsoCounts(p.rate)
+		if r, err = p.exchange(ctx, remote, control); err != nil {
+			return c, err
+		}
+		m := r.read()
+		if c.Accepts, c.Unclear = m.says == policy.Yes, m.says == policy.Unsure; c.Accepts {
+			c.Why = ""
+			break
+		}
 		c.Why = fmt.Sprintf("it does not have its control address %s (%q): its no is not believed until it accepts some address", control, r.reply())
 	}
 	return c, nil
@@ -310,7 +312,7 @@ func (p *MingerProber) knock(ctx context.Context) error {
 	}
 	domain := *p.domain.Load()
 	return p.reach(ctx, domain, func(remote string) error {
-		_, err := p.exchange(ctx, remote, p.cfg.control(domain, ""))
+		_, err := p.exchange(ctx, remote, p.cfg.control(domain))
 		if errors.Is(err, errNotByMinger) {
 			return nil // whoever asks next finds out
 		}

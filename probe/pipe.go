@@ -67,7 +67,7 @@ func (q *pipe) takes(one *pending) bool {
 func (q *pipe) give(one *pending) (ok bool) {
 	calibration, key, ok := q.p.pipeable(q.s.greeting, one.address.Domain())
 	if ok {
-		one.calibration, one.key = calibration, key
+		one.calibration, one.key, one.speaker = calibration, key, q.s.speaker
 		q.left = append(q.left, one)
 		q.free--
 	}

@@ -8,6 +8,7 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,10 +54,11 @@ type Config struct {
 
 // learnt is what was learnt of a host's connections.
 type learnt struct {
-	budget  *budget
-	pace    pace
-	silence silence
-	turns   turns
+	budget    *budget
+	pace      pace
+	silence   silence
+	testimony *testimony
+	sessions  tls.ClientSessionCache
 }
 
 // Prober asks one host. It implements policy.Prober and may be used concurrently.
@@ -66,7 +68,7 @@ type Prober struct {
 	health       *health
 	rate         *rate.Limiter // nil: there is none
 	calibrations calibrations
-	testimony    testimony
+	testimony    *testimony
 	tally        tally
 	asking       atomic.Int32 // questions under way
 	queueing     atomic.Int32 // those that wait for a connection of their own
@@ -84,7 +86,7 @@ type Prober struct {
 
 // New returns a Prober, which opens no connection until it is asked. Close ends it.
 func New(cfg Config) (*Prober, error) {
-	cfg.learnt = &learnt{budget: newBudget()}
+	cfg.learnt = &learnt{budget: newBudget(), testimony: newTestimony(&cfg), sessions: tls.NewLRUClientSessionCache(8)}
 	if cfg.MostAge <= 0 || cfg.MostAge > maxAge {
 		cfg.MostAge = maxAge
 	}
@@ -92,8 +94,7 @@ func New(cfg Config) (*Prober, error) {
 		cfg.dial = cfg.dialer()
 	}
 	p := &Prober{cfg: cfg, rate: cfg.limiter()}
-	p.testimony.log = cfg.Log.With("host", cfg.Name)
-	p.testimony.turns = &cfg.learnt.turns
+	p.testimony = cfg.learnt.testimony
 	p.remember(cfg.Known)
 	pool, err := puddle.NewPool(&puddle.Config[*session]{
 		Constructor: p.connect,
@@ -175,7 +176,7 @@ func (p *Prober) try(ctx context.Context, a policy.Address, fresh bool) (answer 
 	whole = true
 	switch {
 	case err != nil:
-		answer.Says, answer.Why = policy.Unsure, explain(err)
+		answer.Says, answer.Why, answer.Denied = policy.Unsure, explain(err), m.denied
 		if errors.Is(err, errNoUTF8) || !errors.Is(err, errUsedUp) && s.first() {
 			return answer, nil
 		}
@@ -256,7 +257,7 @@ func (p *Prober) question(ctx context.Context, s *session, a policy.Address, ans
 		switch m.says {
 		case policy.Yes:
 			p.calibrations.sawAcceptance(k, q.address)
-			p.testimony.yes(a.Domain(), k.greeting, q.address, time.Now())
+			p.testimony.yes(a.Domain(), s.speaker, q.address, time.Now())
 		case policy.No:
 			if m, err = p.vouch(ctx, s, q, a.Domain(), m); err != nil {
 				return m, err

@@ -65,8 +65,10 @@ type Security struct {
 // errNoTLS: the host must offer TLS, and does not.
 var errNoTLS = errors.New("the host does not offer STARTTLS, which tls = encrypt and verify want")
 
-// config returns the configuration of a handshake.
-func (s *Security) config() *tls.Config {
+// config returns the configuration of a handshake. Connections to one host resume the TLS
+// session of the last: sessions are that host's alone, for what one has proven, the one beside
+// it at another port, or of the same tls_name, has not.
+func (s *Security) config(sessions tls.ClientSessionCache) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.Name, RootCAs: s.Roots, ClientSessionCache: sessions}
 	if s.Level != TLSVerify {
 		// Encryption with whoever answers is better than none; who wants more says verify.
@@ -78,9 +80,6 @@ func (s *Security) config() *tls.Config {
 	}
 	return c
 }
-
-// sessions lets connections to one host resume the TLS session of the last.
-var sessions = tls.NewLRUClientSessionCache(256)
 
 func (s *Security) verifyFingerprint(state tls.ConnectionState) error {
 	sum := sha256.Sum256(state.PeerCertificates[0].Raw)
@@ -94,8 +93,8 @@ func (s *Security) verifyFingerprint(state tls.ConnectionState) error {
 }
 
 // handshake puts TLS on a connection.
-func (s *Security) handshake(ctx context.Context, conn net.Conn) (net.Conn, error) {
-	secure := tls.Client(conn, s.config())
+func (s *Security) handshake(ctx context.Context, conn net.Conn, sessions tls.ClientSessionCache) (net.Conn, error) {
+	secure := tls.Client(conn, s.config(sessions))
 	err := secure.HandshakeContext(ctx)
 	var unproven *tls.CertificateVerificationError
 	switch {

@@ -33,6 +33,7 @@ type session struct {
 	client   *smtp.Client
 	greeting string // without what changes from one to the next
 	born     time.Time
+	speaker  *speaker
 	trip     time.Duration // what it took to connect: no reply is there sooner
 
 	utf8, pipelining bool // what the host offers: SMTPUTF8, PIPELINING
@@ -174,12 +175,12 @@ func (s *session) spent() bool {
 }
 
 // aged tells whether what the host says over the connection is too old.
-func (s *session) aged() bool { return s.cfg.isTooOld(s.greeting, s.born) }
+func (s *session) aged() bool { return s.cfg.isTooOld(s.born) }
 
-// isTooOld tells whether what the host of a greeting says over a connection that was opened
-// then is: it may not have looked since, and other mailboxes may be there now.
-func (c *Config) isTooOld(greeting string, born time.Time) bool {
-	return time.Since(born) >= c.MostAge || c.learnt.turns.since(greeting, born)
+// isTooOld tells whether what the host says over a connection that was opened then is: it may
+// not have looked since, and other mailboxes may be there now.
+func (c *Config) isTooOld(born time.Time) bool {
+	return time.Since(born) >= c.MostAge || c.learnt.testimony.hasTurned(born)
 }
 
 // lasted has it known what the session has borne, at its end.

@@ -15,8 +15,8 @@ func grewOld(p *Prober, domain string, age time.Duration) {
 	p.testimony.mu.Lock()
 	defer p.testimony.mu.Unlock()
 	s := p.testimony.known[domain]
-	for greeting := range s.voices {
-		p.testimony.note(domain, s, greeting, voice{said: time.Now().Add(-age)})
+	for of := range s.voices {
+		p.testimony.note(domain, s, of, voice{said: time.Now().Add(-age)}, time.Now())
 	}
 }
 

@@ -42,7 +42,7 @@ func (w *World) newHost(name string) (*policy.Host, error) {
 	w.addresses[name], w.settings[name] = at, w.settingsOf(h)
 	return &policy.Host{
 		Name: name, Route: h.Route, Mailer: h.Mailer, AliasDomain: h.AliasDomain, Prober: p,
-		LastResort: h.LastResort, Names: namesIn(name, h), Addresses: at.has, Drained: w.isDrained(name), Vouched: p.Vouched,
+		LastResort: h.LastResort, Names: namesIn(name, h), Addresses: at.has, Drained: w.isDrained(name), Revoked: p.Revoked, Vouched: p.Vouched, Saw: p.Saw,
 	}, nil
 }
 
@@ -51,7 +51,9 @@ type Prober interface {
 	policy.Prober
 	Calibrate(ctx context.Context, domain string) ([]probe.Calibration, error)
 	State() probe.State
-	Vouched(domain string, no, now time.Time) bool
+	Revoked(domain string, no time.Time) bool
+	Vouched(domain string, now time.Time) bool
+	Saw(a policy.Address)
 	CloseIdle()
 	Knowledge() probe.Knowledge
 	Close()

@@ -68,7 +68,7 @@ func (w *World) HostNotes() map[string]HostNote {
 func (w *World) knowledgeOf(name string, h config.Host) probe.Knowledge {
 	note := w.past.Hosts[name]
 	if note.Settings != w.settingsOf(h) {
-		return probe.Knowledge{}
+		return note.Known.OfAnother()
 	}
 	return note.Known
 }
