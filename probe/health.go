@@ -17,8 +17,9 @@ import (
 // How often a host that is down is tried: soon at first, for it may just have
 // been started again, and then with patience.
 const (
-	firstTry = 100 * time.Millisecond
-	lastTry  = 5 * time.Second
+	firstTry  = 100 * time.Millisecond
+	lastTry   = 5 * time.Second
+	lastLogin = 5 * time.Minute // where it is our login that is refused
 )
 
 // errDown: the host is known to be down. Nobody waits for it.
@@ -186,6 +187,9 @@ func (h *health) keepTrying() {
 			return
 		}
 		_ = h.revive(context.WithValue(h.ctx, revivingKey{}, true)) // it shows in err
+		if pace.MaxInterval = lastTry; errors.As(*h.why.Load(), new(loginError)) {
+			pace.MaxInterval = lastLogin
+		}
 	}
 }
 

@@ -132,7 +132,7 @@ func (s *Security) authenticate(client *smtp.Client, w *wire) error {
 	if err := client.Auth(mechanism); err != nil {
 		var said *smtp.SMTPError
 		if errors.As(err, &said) {
-			return fmt.Errorf("%w: AUTH: %d %s", errGreeting, said.Code, s.hide(printable(said.Message)))
+			return loginError{fmt.Errorf("%w: AUTH: %d %s", errGreeting, said.Code, s.hide(printable(said.Message)))}
 		}
 		return fmt.Errorf("AUTH: %w", err)
 	}
@@ -151,6 +151,11 @@ func (s *Security) hide(text string) string {
 		s.Secret, hidden,
 	).Replace(text)
 }
+
+// loginError: the host does not let us log in. Who tries that often is locked out.
+type loginError struct{ error }
+
+func (e loginError) Unwrap() error { return e.error }
 
 // hidden stands in a trace for what is not for it.
 const hidden = "(secret)"

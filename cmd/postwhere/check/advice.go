@@ -19,12 +19,14 @@ var (
 	wantsTLS     = regexp.MustCompile(`(?i)starttls|\btls\b|encrypt`)
 	wantsName    = regexp.MustCompile(`(?i)\bhelo\b|\behlo\b|reverse|\bptr\b|resolve`)
 	tellsByRCPT  = regexp.MustCompile(`(?i)\bvrfy\b`)
+	hasTrouble   = regexp.MustCompile(`\b4\d\d 4\.3\.\d`)
 	looksFirst   = regexp.MustCompile(`(?i)greylist|grey list|verif`)
 )
 
 // Why a host could not be asked at all.
 var (
 	noSender     = regexp.MustCompile(`MAIL FROM was refused`)
+	noLogin      = regexp.MustCompile(`neither AUTH PLAIN nor LOGIN`)
 	wrongLogin   = regexp.MustCompile(`\bAUTH\b`)
 	noSTARTTLS   = regexp.MustCompile(`does not offer STARTTLS`)
 	noTLSAround  = regexp.MustCompile(`first record does not look like a TLS handshake`)
@@ -46,8 +48,12 @@ func adviceOnFailure(err error, c config.Host, section string) string {
 		return "This machine has no address " + c.BindAddress + ": let bind_address in " + section + " be one that it has, or leave it out."
 	case noSender.MatchString(why):
 		return adviceOnSender(why, c, section)
+	case noLogin.MatchString(why):
+		return "Leave user and secret_file out of " + section + ", or name the port where it takes a login, as 587."
 	case wrongLogin.MatchString(why):
 		return "Are user and secret_file in " + section + " right, and may that user log in there?"
+	case noSTARTTLS.MatchString(why) && c.User != "":
+		return "A login wants TLS: name the port where it offers STARTTLS, as 587, or where TLS begins at once, as 465, with tls_wrappermode = true in " + section + "; or let it take this machine without user."
 	case noSTARTTLS.MatchString(why):
 		return "Say tls = \"may\" in " + section + " if it may be asked without TLS, or tls_wrappermode = true if TLS begins at once there, as at port 465."
 	case noTLSAround.MatchString(why):
@@ -111,6 +117,8 @@ func adviceOn(c probe.Calibration, domain, section string) string {
 		return ": give probe.helo_name, and this machine's address, names that resolve"
 	case looksFirst.MatchString(c.Why):
 		return ": exempt this machine from greylisting and the like there"
+	case hasTrouble.MatchString(c.Why):
+		return ": it has a trouble of its own, of which its log may tell"
 	case refusesUs.MatchString(c.Why):
 		return ": let it take this machine in (its block lists, fail2ban, postscreen, limits)"
 	}

@@ -29,10 +29,26 @@ func TestAdviceOnFailure(t *testing.T) {
 		"while it was calibrated: the probe's MAIL FROM was refused: 553 5.1.8 No such domain":                      "probe.sender",
 		"no Minger server there: read udp: connection refused":                                                      "Minger server run",
 		"while it was calibrated: no answer in time; it was asked 5 times":                                          "Minger server run",
+		"cannot be reached: the host offers neither AUTH PLAIN nor LOGIN":                                           "Leave user and secret_file out",
 	} {
 		if got := adviceOnFailure(errors.New(why), config.Host{}, `[host."mail1"]`); !strings.Contains(got, want) {
 			t.Errorf("%s\n%s, want %q", why, got, want)
 		}
+	}
+}
+
+// tls = "may" is refused where there is a user.
+func TestAdviceOnALoginWithoutSTARTTLS(t *testing.T) {
+	why := errors.New("cannot be reached: the host does not offer STARTTLS, which tls = encrypt and verify want")
+	if got := adviceOnFailure(why, config.Host{User: "probe"}, `[host."mail1"]`); !strings.Contains(got, "as 587") || strings.Contains(got, `"may"`) {
+		t.Error(got)
+	}
+}
+
+func TestAdviceOnATroubleOfTheHosts(t *testing.T) {
+	why := `cannot be calibrated: it said "451 4.3.0 Temporary internal error" to an address that nobody has`
+	if got := adviceOn(probe.Calibration{Method: probe.RCPT, Why: why}, "d.test", `[host."mail1"]`); !strings.Contains(got, "its log") {
+		t.Error(got)
 	}
 }
 

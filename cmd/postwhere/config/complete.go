@@ -122,7 +122,7 @@ func (c *Config) completeHosts(dir string, wrong *problems) {
 		switch {
 		case named[name]:
 		case !byMX:
-			wrong.add("[host.%q] is in no domain's hosts: want a host as it is spelled there, port included", name)
+			wrong.add("[host.%q] is in no domain's hosts: want a host as it is spelled there, port included, or no such section", name)
 		case name != mxName(name):
 			wrong.add("[host.%q] is in no domain's hosts, and an MX host is called %q here", name, mxName(name))
 		}
