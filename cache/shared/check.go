@@ -19,7 +19,7 @@ func Check(ctx context.Context, s Server) (took time.Duration, err error) {
 	took, err = l.measure(ctx)
 	// It may have replied that a right is lacking, or be slow, which is no reason not to look.
 	if err == nil || isReply(err) || isTimeout(err) {
-		if lacking := l.checkRights(ctx, l.rehearsal()); lacking != nil {
+		if lacking := l.checkRights(ctx, l.rehearsal()); lacking != nil && (err == nil || !isTimeout(lacking)) {
 			return 0, lacking
 		}
 	}
