@@ -46,13 +46,13 @@ type Host struct {
 	Drained func() bool
 	// Revoked tells whether the host's no about an address of a domain, which is as old as
 	// that, is not to be believed: it was found since to deny what it had. Vouched tells
-	// whether one that is remembered would be believed if the host said it now. They do no I/O,
-	// and are called concurrently. nil: none is revoked, and each would.
+	// whether one that is remembered, from that time, would be believed if the host said it
+	// now. They do no I/O, and are called concurrently. nil: none is revoked, and each would.
 	Revoked func(domain string, no time.Time) bool
-	Vouched func(domain string, now time.Time) bool
-	// Saw is told of a mailbox that another front end has heard the host say it has. It does
-	// no I/O, and is called concurrently. nil: nobody need know.
-	Saw func(a Address)
+	Vouched func(domain string, no, now time.Time) bool
+	// Saw is told of a mailbox that another front end has heard the host say it has, and when.
+	// It does no I/O, and is called concurrently. nil: nobody need know.
+	Saw func(a Address, at time.Time)
 }
 
 func (h *Host) drained() bool { return h.Drained != nil && h.Drained() }
@@ -61,8 +61,8 @@ func (h *Host) revoked(domain string, no time.Time) bool {
 	return h.Revoked != nil && h.Revoked(domain, no)
 }
 
-func (h *Host) vouched(domain string, now time.Time) bool {
-	return h.Vouched == nil || h.Vouched(domain, now)
+func (h *Host) vouched(domain string, no, now time.Time) bool {
+	return h.Vouched == nil || h.Vouched(domain, no, now)
 }
 
 // Domain is a distributed domain: its names, and its hosts in order of

@@ -46,7 +46,7 @@ func (s *Searcher) heard(d *Domain, a Address) (f Finding, ok bool) {
 		return Finding{}, false
 	}
 	if h.Saw != nil {
-		h.Saw(a)
+		h.Saw(a, memo.Owner.At)
 	}
 	if memo.Stale {
 		s.refresh(d, a, h, memo.Owner, false)

@@ -85,7 +85,7 @@ func TestFindingOfOneFrontEndServesTheOthers(t *testing.T) {
 		time.Sleep(time.Minute)
 		mail2.down()
 		var saw []string
-		at[1].domain.Hosts()[1].Saw = func(a Address) { saw = append(saw, a.String()) }
+		at[1].domain.Hosts()[1].Saw = func(a Address, _ time.Time) { saw = append(saw, a.String()) }
 		f := at[1].look(t, "Anna@example.com")
 		wantDeliver(t, f, mail2, SourceMemory)
 		if len(saw) != 1 || saw[0] != "Anna@example.com" {

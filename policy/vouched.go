@@ -18,7 +18,7 @@ func revoker(hosts []*Host, a Address, answers []Answer) *Host {
 // of a look-up.
 func isVouched(hosts []*Host, a Address, memo Memo, now time.Time) bool {
 	for i, h := range hosts {
-		if memo.Said[i].Says == No && (h.revoked(a.domain, memo.Oldest) || !h.vouched(a.domain, now)) {
+		if memo.Said[i].Says == No && (h.revoked(a.domain, memo.Oldest) || !h.vouched(a.domain, memo.Oldest, now)) {
 			return false
 		}
 	}

@@ -123,7 +123,7 @@ func TestRememberedNoForWhichNothingVouchesIsAskedForAgain(t *testing.T) {
 		mail1, mail2 := newHost("mail1"), newHost("mail2")
 		s := newSite(t, mail1, mail2)
 		var vouches atomic.Bool
-		s.domain.Hosts()[1].Vouched = func(domain string, _ time.Time) bool { return domain == "example.com" && vouches.Load() }
+		s.domain.Hosts()[1].Vouched = func(domain string, _, _ time.Time) bool { return domain == "example.com" && vouches.Load() }
 		for range 3 {
 			wantVerdict(t, s.look(t, "nobody@example.com"), Reject)
 			wantAsked(t, 1, mail1, mail2)

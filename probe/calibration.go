@@ -151,7 +151,10 @@ func isSoftBounce(r policy.Reply) bool {
 func (p *Prober) tryControl(ctx context.Context, s *session, c Calibration, domain, learnt string) (Calibration, error) {
 	for _, control := range p.cfg.controls(domain, learnt, p.testimony.latest(domain)) {
 		r, err := p.askUnworn(ctx, s, c.Method, control)
-		if err != nil {
+		switch {
+		case c.Why != "" && (errors.Is(err, errUsedUp) || isEnd(err)):
+			return c, nil // the connection bears no second one
+		case err != nil:
 			return c, err
 		}
 		if c.Accepts = (question{method: c.Method, address: control, means252: p.cfg.VRFY252}).accepts(r); c.Accepts {

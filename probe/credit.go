@@ -10,22 +10,27 @@ import (
 
 // credit is what a no that the hosts behind one name gave a while ago is worth.
 type credit struct {
-	said    time.Time // of when the last yes is of that one of them whose is the oldest
+	said    []time.Time // of when the last yes of each of them is
+	refuses bool        // one has refused a witness, and nobody has vouched for that yet
 	turned  time.Time
 	doubted time.Time
 }
 
-// heardFor is how long after its last yes a host behind a name may be the one that gave a no
-// which is remembered.
-const heardFor = time.Hour
+// heardFor is how long before a no that is remembered the host behind a name which gave it may
+// have last said yes: its yes was a minute old, is kept by the minute, and one over an older
+// connection may have come after it.
+const heardFor = 3 * time.Minute
 
 // credit is what memory's noes about the domain are worth. Which of several hosts behind one
-// name gave one is not known: each has to have said yes of late. The lock is held.
-func (s *had) credit(now time.Time) credit {
+// name gave one is not known: each that may have has to have said yes of late. The lock is held.
+func (s *had) credit() credit {
 	c := credit{turned: s.turned, doubted: s.doubted}
 	for _, v := range s.voices {
-		if now.Sub(v.said) < heardFor && (c.said.IsZero() || v.said.Before(c.said)) {
-			c.said = v.said
+		switch {
+		case !v.said.IsZero():
+			c.said = append(c.said, v.said)
+		case v.denies.IsZero(): // it has just refused a witness
+			c.refuses = true
 		}
 	}
 	return c
@@ -80,13 +85,23 @@ func (t *testimony) revokes(domain string, no time.Time) bool {
 
 // vouches tells whether a no about a domain that the host gave a while ago would be believed if
 // it were said now.
-func (t *testimony) vouches(domain string, now time.Time) bool {
+func (t *testimony) vouches(domain string, no, now time.Time) bool {
 	known, ok := t.credits.Load(domain)
 	if !ok {
 		return true
 	}
 	c := known.(credit) //nolint:forcetypeassert // nothing else is stored
-	return now.Sub(c.said) < witnessFresh || isGone(c.doubted, now)
+	if isGone(c.doubted, now) {
+		return true
+	}
+	one := false
+	for _, said := range c.said {
+		fresh := now.Sub(said) < witnessFresh
+		if one = one || fresh; !fresh && said.After(no.Add(-heardFor)) {
+			return false
+		}
+	}
+	return one && !c.refuses
 }
 
 // Revoked tells whether the host's no about an address of a domain, which is as old as that, is
@@ -96,7 +111,9 @@ func (p *Prober) Revoked(domain string, no time.Time) bool { return p.testimony.
 
 // Vouched tells whether a no that the host gave a while ago about an address of a domain would
 // be believed if it were said now. It asks nobody, and may be called concurrently.
-func (p *Prober) Vouched(domain string, now time.Time) bool { return p.testimony.vouches(domain, now) }
+func (p *Prober) Vouched(domain string, no, now time.Time) bool {
+	return p.testimony.vouches(domain, no, now)
+}
 
 // Revoked is Prober.Revoked.
 func (p *MingerProber) Revoked(domain string, no time.Time) bool {
@@ -104,14 +121,18 @@ func (p *MingerProber) Revoked(domain string, no time.Time) bool {
 }
 
 // Vouched is Prober.Vouched.
-func (p *MingerProber) Vouched(domain string, now time.Time) bool {
-	return p.testimony.vouches(domain, now)
+func (p *MingerProber) Vouched(domain string, no, now time.Time) bool {
+	return p.testimony.vouches(domain, no, now)
 }
 
 // Saw notes that another front end has heard the host say that it has a mailbox: from then on it
 // has to have that one or another, or its no is not believed. It asks nobody, and may be called
 // concurrently.
-func (p *Prober) Saw(a policy.Address) { p.testimony.saw(a.Domain(), a.String(), time.Now()) }
+func (p *Prober) Saw(a policy.Address, at time.Time) {
+	p.testimony.saw(a.Domain(), a.String(), at, time.Now())
+}
 
 // Saw is Prober.Saw.
-func (p *MingerProber) Saw(a policy.Address) { p.testimony.saw(a.Domain(), a.String(), time.Now()) }
+func (p *MingerProber) Saw(a policy.Address, at time.Time) {
+	p.testimony.saw(a.Domain(), a.String(), at, time.Now())
+}

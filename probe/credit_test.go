@@ -13,7 +13,7 @@ import (
 // wantVouched tells whether a no about d.test from that time is believed now.
 func wantVouched(t *testing.T, p vouching, no time.Time, want bool) {
 	t.Helper()
-	if got := !p.Revoked("d.test", no) && p.Vouched("d.test", time.Now()); got != want {
+	if got := !p.Revoked("d.test", no) && p.Vouched("d.test", no, time.Now()); got != want {
 		t.Errorf("a no of %v ago is believed: %t", time.Since(no), got)
 	}
 }
@@ -21,8 +21,8 @@ func wantVouched(t *testing.T, p vouching, no time.Time, want bool) {
 type vouching interface {
 	asker
 	Revoked(domain string, no time.Time) bool
-	Vouched(domain string, now time.Time) bool
-	Saw(a policy.Address)
+	Vouched(domain string, no, now time.Time) bool
+	Saw(a policy.Address, at time.Time)
 	Knowledge() Knowledge
 }
 

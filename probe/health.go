@@ -187,8 +187,12 @@ func (h *health) keepTrying() {
 			return
 		}
 		_ = h.revive(context.WithValue(h.ctx, revivingKey{}, true)) // it shows in err
-		if pace.MaxInterval = lastTry; errors.As(*h.why.Load(), new(loginError)) {
+		switch refused := errors.As(*h.why.Load(), new(loginError)); {
+		case refused:
 			pace.MaxInterval = lastLogin
+		case pace.MaxInterval == lastLogin:
+			pace.MaxInterval = lastTry
+			pace.Reset()
 		}
 	}
 }

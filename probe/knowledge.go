@@ -152,7 +152,7 @@ func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
 	for _, k := range all {
 		for _, address := range slices.Backward(k.Addresses) {
 			// They go to the host as they are.
-			if a, err := policy.ParseAddress(address); err == nil && a.At(k.Domain).String() == address && isASCII(address) {
+			if a, err := policy.ParseAddress(address); err == nil && a.At(k.Domain).String() == address && t.isWitness(k.Domain, address) {
 				t.witness(k.Domain, address)
 			}
 		}
@@ -171,7 +171,7 @@ func (t *testimony) restore(all []KnownWitnesses, now time.Time) {
 				s.voices[of] = voice{said: anchored(at, now)}
 			}
 		}
-		t.credits.Store(k.Domain, s.credit(now))
+		t.credits.Store(k.Domain, s.credit())
 	}
 }
 

@@ -71,6 +71,7 @@ func NewMinger(cfg Config, secret string) (*MingerProber, error) {
 		rate:    cfg.limiter(),
 	}
 	p.testimony = newTestimony(&cfg)
+	p.testimony.askable = askableByMinger
 	p.health = newHealth(cfg.Log.With("host", cfg.Name), p.knock)
 	if now := time.Now(); cfg.Known.Version == knowledgeVersion {
 		p.calibrations.restore(cfg.Known.Calibrations, now)

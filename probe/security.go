@@ -132,7 +132,11 @@ func (s *Security) authenticate(client *smtp.Client, w *wire) error {
 	if err := client.Auth(mechanism); err != nil {
 		var said *smtp.SMTPError
 		if errors.As(err, &said) {
-			return loginError{fmt.Errorf("%w: AUTH: %d %s", errGreeting, said.Code, s.hide(printable(said.Message)))}
+			err := fmt.Errorf("%w: AUTH: %d %s", errGreeting, said.Code, s.hide(printable(said.Message)))
+			if said.Code/100 == 5 {
+				return loginError{err}
+			}
+			return err
 		}
 		return fmt.Errorf("AUTH: %w", err)
 	}

@@ -112,7 +112,7 @@ func TestRememberedNoOfABrokenMachineIsVouchedForByAnother(t *testing.T) {
 		for time.Since(begun) < 5*time.Minute {
 			time.Sleep(31 * time.Second)
 			wantSays(t, p, "anna@d.test", policy.Yes)
-			if time.Since(begun) > time.Minute && !p.Revoked("d.test", no) && p.Vouched("d.test", time.Now()) {
+			if time.Since(begun) > time.Minute && !p.Revoked("d.test", no) && p.Vouched("d.test", no, time.Now()) {
 				t.Errorf("bert's no by the broken machine is believed %v after it broke", time.Since(begun))
 			}
 		}
@@ -262,10 +262,10 @@ func TestHostThatIsAskedInAnotherWayHasToHaveWhomItHad(t *testing.T) {
 // What another front end has heard it say yes to it has to have, too.
 func TestHostHasToHaveWhomAnotherFrontEndSaw(t *testing.T) {
 	inEachWay(t, func(t *testing.T, b *breaking) {
-		b.p.Saw(address(t, "postmaster@d.test"))
+		b.p.Saw(address(t, "postmaster@d.test"), time.Now())
 		no := b.says(t, "nobody@d.test", policy.No)
 		wantVouched(t, b.p, no, true)
-		b.p.Saw(address(t, "anna@d.test"))
+		b.p.Saw(address(t, "anna@d.test"), time.Now())
 		wantVouched(t, b.p, no, false)
 		b.broken.Store(true)
 		b.says(t, "bert@d.test", policy.Unsure)

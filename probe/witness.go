@@ -36,9 +36,10 @@ const (
 // testimony is what the hosts behind one name were seen to have, by domain. It may be used
 // concurrently.
 type testimony struct {
-	log    *slog.Logger
-	lines  *rate.Limiter             // of the log: a host may have thousands of domains
-	turned atomic.Pointer[time.Time] // the latest of all domains
+	log     *slog.Logger
+	lines   *rate.Limiter              // of the log: a host may have thousands of domains
+	turned  atomic.Pointer[time.Time]  // the latest of all domains
+	askable func(address string) error // what says that a mailbox cannot be asked about; nil: each can
 
 	mu      sync.Mutex
 	known   map[string]*had
@@ -73,7 +74,7 @@ type speaker struct {
 
 // yes notes that a host has a mailbox.
 func (t *testimony) yes(domain string, by *speaker, address string, now time.Time) {
-	if !isWitness(domain, address) {
+	if !t.isWitness(domain, address) {
 		return
 	}
 	t.mu.Lock()
@@ -100,7 +101,7 @@ func (t *testimony) yes(domain string, by *speaker, address string, now time.Tim
 			t.log.Info("host has mailboxes again that it had: its no is believed", "domain", domain, "has", address, "after", now.Sub(began).Round(time.Millisecond).String())
 		}
 	}
-	t.note(domain, s, by.voice, voice{said: by.born}, now)
+	t.note(domain, s, by.voice, voice{said: by.born})
 }
 
 // turn notes that what a host said until then counts no more. The lock is held.
@@ -119,12 +120,12 @@ func (t *testimony) hasTurned(born time.Time) bool {
 }
 
 // note has what is known of a host, and what follows from it. The lock is held.
-func (t *testimony) note(domain string, s *had, of string, v voice, now time.Time) {
+func (t *testimony) note(domain string, s *had, of string, v voice) {
 	if _, known := s.voices[of]; !known && len(s.voices) >= mostBehind {
 		clear(s.voices)
 	}
 	s.voices[of] = v
-	t.credits.Store(domain, s.credit(now))
+	t.credits.Store(domain, s.credit())
 }
 
 // witness notes a mailbox, and returns what is known of its domain; nil if there are too
@@ -169,7 +170,7 @@ func (t *testimony) deny(domain string, by *speaker, all bool, now time.Time) {
 		s.doubted = now
 	}
 	v.said, v.denied = time.Time{}, now
-	t.note(domain, s, by.voice, v, now)
+	t.note(domain, s, by.voice, v)
 }
 
 // toAsk returns the mailboxes that have to vouch for a no about an address, none if the host has
@@ -186,7 +187,7 @@ func (t *testimony) toAsk(domain string, by *speaker, refused string, now time.T
 	if s.has(refused) && !v.said.IsZero() {
 		v.said = time.Time{}
 		by.saidYes.Delete(domain)
-		t.note(domain, s, by.voice, v, now)
+		t.note(domain, s, by.voice, v)
 	}
 	_, itself := by.saidYes.Load(domain)
 	if watched := now.Sub(s.turned) < watchTime; now.Sub(v.said) < witnessFresh && (itself || !watched) {
@@ -207,22 +208,33 @@ func (t *testimony) latest(domain string) string {
 }
 
 // saw notes that another front end has heard a host say that it has a mailbox, some time ago.
-func (t *testimony) saw(domain, address string, now time.Time) {
-	if !isWitness(domain, address) {
+func (t *testimony) saw(domain, address string, at, now time.Time) {
+	if !t.isWitness(domain, address) {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.witness(domain, address); s != nil {
-		t.credits.Store(domain, s.credit(now))
+	s := t.known[domain]
+	switch {
+	case s == nil || len(s.addresses) == 0:
+		s = t.witness(domain, address)
+	case isGone(s.doubted, now) && at.After(s.doubted): // it has somebody again
+		s.doubted = time.Time{}
+		t.turn(s, now)
+		t.witness(domain, address)
+	case len(s.addresses) < witnesses && !s.has(address):
+		s.addresses = append(s.addresses, address) // its own are better: that one may be old
+	}
+	if s != nil {
+		t.credits.Store(domain, s.credit())
 	}
 }
 
 // isWitness tells whether a mailbox can be a witness. The postmaster's is none: every host must
 // take mail for him (RFC 5321 section 4.5.1), and Exim, as it comes, does so before it looks
 // whether there is one. Nor is one that needs SMTPUTF8, which no host can be asked about by VRFY.
-func isWitness(domain, address string) bool {
-	return !strings.EqualFold(address, "postmaster@"+domain) && isASCII(address)
+func (t *testimony) isWitness(domain, address string) bool {
+	return !strings.EqualFold(address, "postmaster@"+domain) && isASCII(address) && (t.askable == nil || t.askable(address) == nil)
 }
 
 // has tells whether an address is one of the witnesses.

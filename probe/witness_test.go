@@ -16,7 +16,7 @@ func grewOld(p *Prober, domain string, age time.Duration) {
 	defer p.testimony.mu.Unlock()
 	s := p.testimony.known[domain]
 	for of := range s.voices {
-		p.testimony.note(domain, s, of, voice{said: time.Now().Add(-age)}, time.Now())
+		p.testimony.note(domain, s, of, voice{said: time.Now().Add(-age)})
 	}
 }
 

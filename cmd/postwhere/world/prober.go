@@ -52,8 +52,8 @@ type Prober interface {
 	Calibrate(ctx context.Context, domain string) ([]probe.Calibration, error)
 	State() probe.State
 	Revoked(domain string, no time.Time) bool
-	Vouched(domain string, now time.Time) bool
-	Saw(a policy.Address)
+	Vouched(domain string, no, now time.Time) bool
+	Saw(a policy.Address, at time.Time)
 	CloseIdle()
 	Knowledge() probe.Knowledge
 	Close()
